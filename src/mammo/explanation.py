@@ -1,0 +1,37 @@
+"""Grad-CAM: which parts of the image raised the score.
+
+    heatmap = mammo.grad_cam(model, x)        # x: the model's input, (height, width, 1)
+
+Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based localization, ICCV 2017.
+A heatmap shows where the model looked. It does not prove that there is a lesion, nor that there is none elsewhere.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from mammo.model import FEATURES, HEAD, LAST_CONVOLUTION
+
+
+def grad_cam(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """float32 (height, width) in [0, 1] for one input (height, width, 1); 0 everywhere where nothing raised the score.
+
+    The score is the log-odds of malignant against benign, which unlike the probability does not go flat
+    when the model is sure.
+    """
+    below = keras.Model(model.input, model.get_layer(LAST_CONVOLUTION).output)
+    maps = below(x[None], training=False)
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        head = maps
+        for name in (FEATURES, *HEAD):
+            head = model.get_layer(name)(head)
+        logs = tf.math.log(tf.clip_by_value(head[0], 1e-12, 1.0))
+        score = logs[1] - logs[0]
+    weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+    coarse = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1)[0], np.float32), 0)
+    heat = np.asarray(Image.fromarray(coarse).resize((x.shape[1], x.shape[0]), Image.BICUBIC))
+    return np.clip(heat / max(float(heat.max()), 1e-12), 0, 1)

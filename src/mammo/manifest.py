@@ -1,0 +1,141 @@
+"""The table of images: one row an image, stored as CSV, split by patient.
+
+    manifest = mammo.load_manifest("my_data/manifest.csv")
+    manifest = mammo.split_by_patient(manifest, seed=0)
+
+Columns: `path, label, patient_id, laterality, view, split, source` and, where known, `lesion_type, density,
+mask_path, x, y, radius` (pixels of the file; x to the right, y down). `label` is `benign`, `malignant` or
+`normal`. Paths are relative to the CSV's folder on disk and absolute in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from mammo.errors import MammoError
+
+CLASS_NAMES = ("benign", "malignant")
+LABELS = (*CLASS_NAMES, "normal")
+SPLITS = ("train", "validation", "test")
+NEEDED = ("path", "label", "patient_id")
+PATH_COLUMNS = ("path", "mask_path")
+
+
+def load_manifest(path) -> pd.DataFrame:
+    """Read a manifest and check it; raises MammoError that names the rows at fault."""
+    path = Path(path)
+    if not path.is_file():
+        raise MammoError(f"{path}: there is no such manifest. Generate one, or build one with mammo.datasets.")
+    try:
+        manifest = pd.read_csv(path, dtype={"patient_id": str, "path": str}, keep_default_na=True)
+    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise MammoError(f"{path.name} cannot be read as a CSV table ({error}).") from None
+    for column in manifest.columns.intersection(PATH_COLUMNS):
+        known = manifest[column].notna()
+        manifest[column] = manifest[column].astype(object)
+        manifest.loc[known, column] = [str((path.parent / p).resolve()) for p in manifest.loc[known, column]]
+    check_manifest(manifest)
+    missing = [p for p in manifest["path"] if not Path(p).is_file()]
+    if missing:
+        raise MammoError(f"{path.name} names {len(missing)} images that do not exist, first {missing[0]}.")
+    return manifest
+
+
+def save_manifest(manifest: pd.DataFrame, path) -> Path:
+    """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder."""
+    check_manifest(manifest)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = manifest.copy()
+    for column in table.columns.intersection(PATH_COLUMNS):
+        known = table[column].notna()
+        folder = path.parent.resolve()
+        table.loc[known, column] = [
+            Path(os.path.relpath(Path(p).resolve(), folder)).as_posix() for p in table.loc[known, column]
+        ]
+    partial = path.with_suffix(".partial")
+    table.to_csv(partial, index=False)
+    os.replace(partial, path)
+    return path
+
+
+def check_manifest(manifest: pd.DataFrame) -> None:
+    """Raise MammoError if a needed column is missing, a label or split unknown, or a patient in two splits."""
+    absent = [column for column in NEEDED if column not in manifest]
+    if absent:
+        raise MammoError(f"The manifest has no column {', '.join(absent)}; it needs {', '.join(NEEDED)}.")
+    if manifest.empty:
+        raise MammoError("The manifest has no rows.")
+    for column in NEEDED:
+        empty = manifest.index[manifest[column].isna()]
+        if len(empty):
+            raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
+    strange = sorted(set(manifest["label"]) - set(LABELS))
+    if strange:
+        raise MammoError(f"Unknown labels {strange}; use {', '.join(LABELS)}.")
+    twice = manifest["path"][manifest["path"].duplicated()]
+    if len(twice):
+        raise MammoError(f"{len(twice)} images are listed twice, first {twice.iloc[0]}.")
+    if "split" not in manifest:
+        return
+    strange = sorted(set(manifest["split"].dropna()) - set(SPLITS))
+    if strange:
+        raise MammoError(f"Unknown splits {strange}; use {', '.join(SPLITS)}.")
+    splits = manifest.groupby("patient_id")["split"].nunique(dropna=False)
+    leaking = splits.index[splits > 1]
+    if len(leaking):
+        raise MammoError(
+            f"{len(leaking)} patients are in more than one split, first {leaking[0]}: what is learned from one "
+            "image would be tested on another of the same breast. Use mammo.split_by_patient."
+        )
+
+
+def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: int = 0) -> pd.DataFrame:
+    """The manifest with a new `split` column, all images of a patient in one split.
+
+    `fractions` are the shares of patients in train, validation and test, and sum to 1. Patients are
+    stratified by their gravest label, so that every split has its share of malignant ones.
+    Raises MammoError where a split would lack one of the two classes.
+    """
+    check_manifest(manifest.drop(columns="split", errors="ignore"))
+    if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
+        raise MammoError(f"The three fractions must be positive and sum to 1, not {tuple(fractions)}.")
+    malignant = (manifest["label"] == "malignant").groupby(manifest["patient_id"].astype(str)).any().sort_index()
+    try:
+        train, rest = _halve(malignant, fractions[1] + fractions[2], seed)
+        validation, test = _halve(rest, fractions[2] / (fractions[1] + fractions[2]), seed)
+    except ValueError:
+        raise MammoError(
+            f"{len(malignant)} patients, {int(malignant.sum())} of them malignant, are too few for three splits "
+            "with both classes in each."
+        ) from None
+    split_of = {patient: s for s, part in zip(SPLITS, (train, validation, test), strict=True) for patient in part.index}
+    result = manifest.assign(split=manifest["patient_id"].astype(str).map(split_of))
+    check_manifest(result)
+    return result
+
+
+def _halve(malignant: pd.Series, share: float, seed: int) -> tuple[pd.Series, pd.Series]:
+    first, second = train_test_split(malignant, test_size=share, random_state=seed, stratify=malignant)
+    if malignant.nunique() < 2 or first.nunique() < 2 or second.nunique() < 2:
+        raise ValueError("a class is missing")
+    return first, second
+
+
+def rows_of(manifest: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of one split; raises MammoError where there are none or the manifest leaks."""
+    check_manifest(manifest)
+    rows = manifest[manifest["split"] == split] if "split" in manifest else manifest.iloc[:0]
+    if rows.empty:
+        raise MammoError(f"The manifest has no {split} images. Split it first: mammo.split_by_patient(manifest).")
+    return rows
+
+
+def class_indices(manifest: pd.DataFrame) -> np.ndarray:
+    """int64 (rows,): 1 where malignant, else 0 (normal counts as not malignant)."""
+    return (manifest["label"] == CLASS_NAMES[1]).to_numpy().astype(np.int64)

@@ -1,0 +1,217 @@
+"""ResNet50 with a small head, and the folder it is saved in.
+
+    model = mammo.build_model(weights="imagenet")         # or a weights file, a saved folder, None
+    mammo.save_classifier("my_model", model, report, weights="imagenet")
+
+The model takes `(batch, height, width, 1)` float32 in [0, 1], dense tissue bright, and returns
+`(batch, 2)` probabilities in the order of `mammo.CLASS_NAMES`. All that follows the grey image is inside
+it as built-in Keras layers, in one flat graph: what trained it is what serves it, Grad-CAM finds the
+last convolution by name, and `model.keras` loads in Keras' safe mode.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is first imported
+
+import keras
+import numpy as np
+
+from mammo.errors import MammoError
+
+FEATURES, LAST_CONVOLUTION, LAST_STAGE = "pooled_features", "conv5_block3_out", "conv5_"
+HEAD = ("head", "probabilities")
+# The channel means, blue first, that ResNet50's ImageNet weights were trained with (He et al. 2016, caffe).
+IMAGENET_MEANS = (103.939, 116.779, 123.68)
+IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
+DOWNLOAD_TIMEOUT_S = 20
+CARD_KEYS = ("class_names", "image_size", "weights", "sources", "threshold", "calibration", "auc", "versions", "seed")
+
+
+def build_model(weights="imagenet", image_size=(224, 224)) -> keras.Model:
+    """ResNet50 without its top, global average pooling, Dense(1024, relu), Dense(2, softmax).
+
+    `weights` says what the convolutions start from: `"imagenet"` (Keras downloads them once and keeps
+    them), the path of a weights file or of a folder written by `save_classifier`, or None (random).
+    Raises MammoError where they cannot be had; nothing else is used in their place.
+    """
+    image_size = tuple(int(side) for side in image_size)
+    if len(image_size) != 2 or min(image_size) < 32:
+        raise MammoError(f"image_size is (height, width) of at least 32 each, not {image_size}.")
+    grey = keras.Input((*image_size, 1), name="mammogram")
+    x = keras.layers.Concatenate(name="grey_to_three_channels")([grey, grey, grey])
+    x = keras.layers.Rescaling(255.0, offset=[-mean for mean in IMAGENET_MEANS], name="imagenet_scale")(x)
+    backbone = _resnet50(x, weights)
+    x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(backbone.output)
+    x = keras.layers.Dense(1024, activation="relu", name=HEAD[0])(x)
+    x = keras.layers.Dense(2, activation="softmax", dtype="float32", name=HEAD[1])(x)
+    print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {describe_weights(weights)}")
+    return keras.Model(grey, x, name="resnet50_mammo")
+
+
+def describe_weights(weights) -> str:
+    """The origin of the weights as the model card says it."""
+    if weights is None:
+        return "random"
+    return "imagenet" if weights == "imagenet" else f"file {Path(weights).name}"
+
+
+def _resnet50(x, weights):
+    if weights is None:
+        return keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
+    if weights == "imagenet":
+        with _download_timeout():
+            try:
+                return keras.applications.ResNet50(include_top=False, weights="imagenet", input_tensor=x)
+            except Exception as error:  # the download can fail in many ways, none of them the user's fault
+                raise MammoError(_imagenet_missing(error)) from None
+    path = Path(weights)
+    if not path.exists():
+        raise MammoError(f'{path}: there are no such weights. Give "imagenet", a file, a saved model\'s folder, or None.')
+    if path.is_dir():
+        saved, _ = read_folder(path)
+        backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
+        for layer in backbone.layers:
+            if layer.weights:
+                layer.set_weights(saved.get_layer(layer.name).get_weights())
+        return backbone
+    try:
+        return keras.applications.ResNet50(include_top=False, weights=str(path), input_tensor=x)
+    except Exception as error:
+        raise MammoError(f"{path.name} does not hold weights of ResNet50 without its top ({_short(error)}).") from None
+
+
+@contextmanager
+def _download_timeout():
+    """A firewall that swallows packets must not hang the notebook."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _imagenet_missing(error: Exception) -> str:
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    return (
+        f"The ImageNet weights of ResNet50 could be neither found nor downloaded ({_short(error)}). "
+        f"Keras looked for {home / 'models' / IMAGENET_FILE}. Get {IMAGENET_URL} on a machine with internet and put it "
+        "there, or choose other weights: the path of a file or of a saved model's folder, or None for random ones."
+    )
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def image_size_of(model: keras.Model) -> tuple[int, int]:
+    """(height, width) that the model takes."""
+    return tuple(model.input_shape[1:3])
+
+
+def save_classifier(folder, model: keras.Model, report: dict, weights, seed: int = 0, **facts) -> dict:
+    """Write `model.keras`, `card.json` and `MODEL_CARD.md`, whole or not at all; returns the card.
+
+    `report` is what `mammo.evaluate` returned, `weights` what `build_model` was given, `seed` the
+    training's; further `facts` go into the card as they are. An older model in `folder` is replaced;
+    a folder that holds something else is refused with a MammoError.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "card.json").is_file():
+        raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
+    card = {
+        "image_size": list(image_size_of(model)),
+        "weights": describe_weights(weights),
+        "seed": seed,
+        "versions": {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__},
+        **report,
+        **facts,
+    }
+    absent = [key for key in CARD_KEYS if key not in card]
+    if absent:
+        raise MammoError(f"The report lacks {', '.join(absent)}. Pass the one that mammo.evaluate returned.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer's state behind
+        bare.save(new / "model.keras")
+        (new / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        (new / "MODEL_CARD.md").write_text(card_text(card))
+        if folder.exists():
+            shutil.move(folder, Path(scratch) / "old")
+        os.replace(new, folder)
+    return card
+
+
+def read_folder(folder) -> tuple[keras.Model, dict]:
+    """The model and the card of a folder written by `save_classifier`.
+
+    Keras' safe mode is on: a file that carries code is refused. Raises MammoError where a file is missing
+    or damaged, or the card contradicts the model.
+    """
+    folder = Path(folder)
+    for name in ("model.keras", "card.json"):
+        if not (folder / name).is_file():
+            raise MammoError(f"{folder} has no {name}; it is not a saved classifier. Notebook 02 makes one.")
+    try:
+        card = json.loads((folder / "card.json").read_text())
+        absent = [key for key in CARD_KEYS if key not in card]
+    except ValueError as error:
+        raise MammoError(f"{folder / 'card.json'} is damaged ({error}). Save the model again.") from None
+    if absent:
+        raise MammoError(f"{folder / 'card.json'} lacks {', '.join(absent)}. Save the model again.")
+    try:
+        model = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=True)
+        size, outputs = image_size_of(model), model.output_shape[-1]
+    except Exception as error:
+        raise MammoError(f"{folder / 'model.keras'} cannot be loaded ({_short(error)}).") from None
+    if list(size) != list(card["image_size"]) or outputs != len(card["class_names"]):
+        raise MammoError(f"The card in {folder} contradicts the model: it belongs to another one. Save both again.")
+    return model, card
+
+
+def card_text(card: dict) -> str:
+    """MODEL_CARD.md: the card in sentences."""
+    sources = ", ".join(card["sources"])
+    counts = "\n".join(
+        f"| {split} | {n['patients']} | {n['images']} | {n['malignant_images']} |" for split, n in card["counts"].items()
+    )
+    measured = "\n".join(
+        f"| {name.replace('_', ' ')} | {card[name]:.3f} | {card[f'{name}_interval'][0]:.3f} to {card[f'{name}_interval'][1]:.3f} |"
+        for name in ("auc", "average_precision", "sensitivity", "specificity", "brier")
+    )
+    return f"""# Model card
+
+A ResNet50 that answers {" or ".join(card["class_names"])} for one mammogram. For learning and research;
+it is not a medical device and must not be used to diagnose anyone.
+
+- Trained and tested on: **{sources}** images. It says nothing about other images.
+- Weights before training: {card["weights"]}. Image size: {card["image_size"][0]} x {card["image_size"][1]}. Seed: {card["seed"]}.
+- Threshold: {card["threshold"]:.4f}, {card["threshold_rule"]}.
+- Calibration: {card["calibration"]["method"]} {card["calibration"]["temperature"]:.3f}, fitted on {card["calibration"]["fitted_on"]}.
+- Normal images: {card["normal_images"]}.
+- Versions: {", ".join(f"{name} {version}" for name, version in card["versions"].items())}.
+
+| split | patients | images | malignant images |
+|---|---|---|---|
+{counts}
+
+Measured on the test patients ({card["interval_method"]}):
+
+| measure | value | 95 % interval |
+|---|---|---|
+{measured}
+
+Confusion matrix at the threshold (rows the truth, columns the answer; {", ".join(card["class_names"])}): {card["confusion"]}
+"""

