@@ -40,7 +40,9 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     Raises MammoError where a split is missing, leaks, or has one class only.
     """
     if "probability" not in scored:
-        raise MammoError("The manifest has no column probability. Score it first: mammo.predict_manifest(model, manifest).")
+        raise MammoError(
+            "The manifest has no column probability. Score it first: mammo.predict_manifest(model, manifest)."
+        )
     validation, test = rows_of(scored, "validation"), rows_of(scored, "test")
     truth = class_indices(validation)
     raw = _probabilities(validation, truth)
@@ -144,5 +146,7 @@ def _probabilities(rows: pd.DataFrame, truth: np.ndarray) -> np.ndarray:
     if not np.isfinite(probability).all() or probability.min() < 0 or probability.max() > 1:
         raise MammoError("The column probability must lie between 0 and 1.")
     if truth.min() == truth.max():
-        raise MammoError(f"The {rows['split'].iloc[0]} images are all of one class; both are needed to measure anything.")
+        raise MammoError(
+            f"The {rows['split'].iloc[0]} images are all of one class; both are needed to measure anything."
+        )
     return probability

@@ -76,7 +76,9 @@ def _resnet50(x, weights):
                 raise MammoError(_imagenet_missing(error)) from None
     path = Path(weights)
     if not path.exists():
-        raise MammoError(f'{path}: there are no such weights. Give "imagenet", a file, a saved model\'s folder, or None.')
+        raise MammoError(
+            f'{path}: there are no such weights. Give "imagenet", a file, a saved model\'s folder, or None.'
+        )
     if path.is_dir():
         saved, _ = read_folder(path)
         backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
@@ -111,7 +113,7 @@ def _imagenet_missing(error: Exception) -> str:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def image_size_of(model: keras.Model) -> tuple[int, int]:
@@ -183,25 +185,30 @@ def read_folder(folder) -> tuple[keras.Model, dict]:
 
 def card_text(card: dict) -> str:
     """MODEL_CARD.md: the card in sentences."""
-    sources = ", ".join(card["sources"])
+    height, width = card["image_size"]
+    calibration = card["calibration"]
+    classes = card["class_names"]
+    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
     counts = "\n".join(
-        f"| {split} | {n['patients']} | {n['images']} | {n['malignant_images']} |" for split, n in card["counts"].items()
+        f"| {split} | {n['patients']} | {n['images']} | {n['malignant_images']} |"
+        for split, n in card["counts"].items()
     )
     measured = "\n".join(
-        f"| {name.replace('_', ' ')} | {card[name]:.3f} | {card[f'{name}_interval'][0]:.3f} to {card[f'{name}_interval'][1]:.3f} |"
+        f"| {name.replace('_', ' ')} | {card[name]:.3f} | {low:.3f} to {high:.3f} |"
         for name in ("auc", "average_precision", "sensitivity", "specificity", "brier")
+        for low, high in [card[f"{name}_interval"]]
     )
     return f"""# Model card
 
-A ResNet50 that answers {" or ".join(card["class_names"])} for one mammogram. For learning and research;
+A ResNet50 that answers {" or ".join(classes)} for one mammogram. For learning and research;
 it is not a medical device and must not be used to diagnose anyone.
 
-- Trained and tested on: **{sources}** images. It says nothing about other images.
-- Weights before training: {card["weights"]}. Image size: {card["image_size"][0]} x {card["image_size"][1]}. Seed: {card["seed"]}.
+- Trained and tested on: **{", ".join(card["sources"])}** images. It says nothing about other images.
+- Weights before training: {card["weights"]}. Image size: {height} x {width}. Seed: {card["seed"]}.
 - Threshold: {card["threshold"]:.4f}, {card["threshold_rule"]}.
-- Calibration: {card["calibration"]["method"]} {card["calibration"]["temperature"]:.3f}, fitted on {card["calibration"]["fitted_on"]}.
+- Calibration: {calibration["method"]} {calibration["temperature"]:.3f}, fitted on {calibration["fitted_on"]}.
 - Normal images: {card["normal_images"]}.
-- Versions: {", ".join(f"{name} {version}" for name, version in card["versions"].items())}.
+- Versions: {versions}.
 
 | split | patients | images | malignant images |
 |---|---|---|---|
@@ -213,5 +220,5 @@ Measured on the test patients ({card["interval_method"]}):
 |---|---|---|
 {measured}
 
-Confusion matrix at the threshold (rows the truth, columns the answer; {", ".join(card["class_names"])}): {card["confusion"]}
+Confusion matrix at the threshold (rows the truth, columns the answer; {", ".join(classes)}): {card["confusion"]}
 """

@@ -1,7 +1,7 @@
 """What only notebooks need: the upload cell for Colab, Jupyter and nobody at all, and where files go.
 
-    upload = mammo.notebook.upload()       # shows a button; in the next cell:
-    path = upload.path                     # your file, or the real sample if there is none yet
+upload = mammo.notebook.upload()       # shows a button; in the next cell:
+path = upload.path                     # your file, or the real sample if there is none yet
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """File -> Prediction.
 
-    classifier = mammo.load_classifier("artifacts/model")
-    classifier.predict("image.dcm").probability
+classifier = mammo.load_classifier("artifacts/model")
+classifier.predict("image.dcm").probability
 """
 
 from __future__ import annotations

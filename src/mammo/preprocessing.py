@@ -116,7 +116,9 @@ def model_input(breast: np.ndarray, image_size) -> np.ndarray:
     """
     height, width = image_size
     scale = min(height / breast.shape[0], width / breast.shape[1])
-    rows, columns = (max(1, min(limit, round(side * scale))) for limit, side in zip(image_size, breast.shape, strict=True))
+    rows, columns = (
+        max(1, min(limit, round(side * scale))) for limit, side in zip(image_size, breast.shape, strict=True)
+    )
     filter_ = Image.BOX if scale < 1 else Image.BILINEAR
     fitted = np.asarray(Image.fromarray(breast).resize((columns, rows), filter_))
     padded = np.zeros((height, width, 1), np.float32)

@@ -98,7 +98,9 @@ def _read_dicom(path: Path) -> Mammogram:
     if str(header.get("PresentationIntentType", "")).upper() == "FOR PROCESSING":
         notes.append("This is a raw image (For Processing). The model expects one made for viewing (For Presentation).")
     try:
-        pixels, bits = _displayed(header, stored)
+        pixels, bits = _displayed(header, stored, path)
+    except MammoError:
+        raise
     except Exception as error:
         raise MammoError(_damaged(path, "window or look-up table", error)) from None
     inverted = str(header.get("PhotometricInterpretation", "")) == "MONOCHROME1"
@@ -108,7 +110,7 @@ def _read_dicom(path: Path) -> Mammogram:
         format="DICOM",
         bits=bits,
         inverted=inverted,
-        view=str(header.get("ViewPosition", "") or "") or None,
+        view=_view(header),
         laterality=str(header.get("ImageLaterality", "") or header.get("Laterality", "") or "") or None,
         pixel_spacing_mm=_spacing(header),
         warnings=tuple(notes),
@@ -117,6 +119,12 @@ def _read_dicom(path: Path) -> Mammogram:
 
 def _vague_but_breast(header, modality: str) -> bool:
     return modality in VAGUE_MODALITIES and "BREAST" in str(header.get("BodyPartExamined", "")).upper()
+
+
+def _view(header) -> str | None:
+    """The view; CBIS-DDSM keeps it under Patient Orientation."""
+    said = [str(header.get(tag, "") or "").upper() for tag in ("ViewPosition", "PatientOrientation")]
+    return said[0] or (said[1] if said[1] in ("CC", "MLO") else None)
 
 
 def _spacing(header) -> tuple[float, float] | None:
@@ -128,12 +136,12 @@ def _spacing(header) -> tuple[float, float] | None:
     return rows, columns
 
 
-def _displayed(header, stored: np.ndarray) -> tuple[np.ndarray, int]:
-    """Stored values as the header wants them shown, float32 in [0, 1], before polarity; and the bits used."""
+def _displayed(header, stored: np.ndarray, path: Path) -> tuple[np.ndarray, int]:
+    """Stored values as the header wants them shown, before polarity: float32 in [0, 1]; and the bits used."""
     values = apply_modality_lut(stored, header)
     has_voi = "VOILUTSequence" in header or ("WindowCenter" in header and "WindowWidth" in header)
     if not has_voi:
-        return scale_to_unit(values)
+        return scale_to_unit(_finite(values, path))
     shown = np.asarray(apply_voi_lut(values, header), np.float32)
     if header.get("VOILUTSequence"):
         top = 2.0 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1
@@ -180,7 +188,7 @@ def _read_picture(path: Path) -> Mammogram:
         kind = {"PPM": "PGM", "MPO": "JPEG"}.get(picture.format, picture.format)
     if pixels.ndim == 3:
         pixels = _grey_from_channels(pixels, path)
-    image, bits = scale_to_unit(pixels)
+    image, bits = scale_to_unit(_finite(pixels, path))
     return Mammogram(image=image, file=path.name, format=kind, bits=bits)
 
 
@@ -192,10 +200,8 @@ def scale_to_unit(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     0; fractions that leave [0, 1] are stretched between their lowest and highest value.
     """
     values = np.asarray(pixels)
-    if not np.isfinite(values).all():
-        raise MammoError("The image has pixels that are not numbers (NaN or infinity). Export it again.")
     low, high = float(values.min()), float(values.max())
-    if np.issubdtype(values.dtype, np.integer) or (values == np.rint(values)).all() and high > 1:
+    if np.issubdtype(values.dtype, np.integer) or (high > 1 and (values == np.rint(values)).all()):
         shift = min(low, 0.0)
         bits = next((n for n in (8, 10, 12, 14, 16) if high - shift < 2**n), None)
         full = 2.0**bits - 1 if bits else high - shift
@@ -203,6 +209,12 @@ def scale_to_unit(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     if low < 0 or high > 1:
         return ((values - low) / (high - low)).astype(np.float32), 32
     return values.astype(np.float32), 32
+
+
+def _finite(values: np.ndarray, path: Path) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise MammoError(f"{path.name} has pixels that are not numbers (NaN or infinity). Export it again.")
+    return values
 
 
 def _grey_from_channels(pixels: np.ndarray, path: Path) -> np.ndarray:

@@ -1,10 +1,10 @@
 r"""Your own images: one sub-folder a label.
 
-    my_data/benign/P001_L_CC.dcm
-    my_data/malignant/P002_R_MLO.png
-    my_data/normal/...                  (if you have any)
+my_data/benign/P001_L_CC.dcm
+my_data/malignant/P002_R_MLO.png
+my_data/normal/...                  (if you have any)
 
-    manifest = folder.manifest("my_data", patient_pattern=r"(P\d+)_")
+manifest = folder.manifest("my_data", patient_pattern=r"(P\d+)_")
 """
 
 from __future__ import annotations

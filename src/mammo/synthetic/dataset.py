@@ -33,8 +33,8 @@ def generate_dataset(
 ) -> pd.DataFrame:
     """Write synthetic mammograms, their masks and `manifest.csv` into `folder`; returns the manifest.
 
-    Each patient gives two 8-bit PNGs, CC and MLO. About half of the patients have a malignant mass, the
-    others a benign one. `difficulty` in [0, 1) lowers the contrast of the masses; `image_size` is (height,
+    Each patient gives two 8-bit PNGs, CC and MLO. Half of the patients have a malignant mass, the others a
+    benign one. `difficulty` in [0, 1) lowers the contrast of the masses; `image_size` is (height,
     width) in pixels; `processes` is how many work at once (-1: all cores) and changes nothing but the time.
     A folder that was made with the same settings is completed where it is not whole, and otherwise left
     as it is; one made with other settings is replaced; one that holds anything else raises MammoError.
@@ -88,7 +88,7 @@ def _claim(folder: Path, settings: dict) -> None:
 
 def _write_patient(folder: Path, number: int, seed: int, difficulty: float, image_size) -> list[dict]:
     rng = np.random.default_rng([seed, number])
-    patient = draw_patient(rng, str(rng.choice(CLASS_NAMES)), difficulty)
+    patient = draw_patient(rng, _label(number, seed), difficulty)
     rows = []
     for view in VIEWS:
         image, mask = phantom(patient, view, image_size, rng)
@@ -120,6 +120,11 @@ def _write_patient(folder: Path, number: int, seed: int, difficulty: float, imag
     return rows
 
 
+def _label(number: int, seed: int) -> str:
+    """Of each two neighbours one is malignant, and a coin decides which: balanced, and not told by the number."""
+    return CLASS_NAMES[(number + np.random.default_rng([seed, number // 2, 1]).integers(2)) % 2]
+
+
 def with_tag(image: np.ndarray, text: str, left: bool, rng) -> np.ndarray:
     """The image with a burned-in label in the upper corner away from the breast, as on films."""
     height, width = image.shape
@@ -135,9 +140,16 @@ def with_tag(image: np.ndarray, text: str, left: bool, rng) -> np.ndarray:
 def _write_noise(folder: Path, number: int, seed: int, image_size) -> list[dict]:
     rng = np.random.default_rng([seed, number])
     path = folder / "images" / f"N{number:05d}.png"
-    label = str(rng.choice(CLASS_NAMES))
     _write_png(path, rng.integers(0, 256, image_size, dtype=np.uint8))
-    return [{"path": str(path), "label": label, "patient_id": f"N{number:05d}", "laterality": None, "view": None}]
+    return [
+        {
+            "path": str(path),
+            "label": _label(number, seed),
+            "patient_id": f"N{number:05d}",
+            "laterality": None,
+            "view": None,
+        }
+    ]
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

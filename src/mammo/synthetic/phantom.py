@@ -62,7 +62,9 @@ def phantom(patient: Patient, view: str, image_size, rng: np.random.Generator) -
     inside = distance > 0
     # Compressed between two plates the breast is evenly thick but for a rounded rim.
     thickness = np.sqrt(np.clip(1 - (1 - np.clip(distance / (14 * mm), 0, 1)) ** 2, 0, 1))
-    image = tissue(DENSE_SHARE[patient.density], patient.half_height * mm, distance, nipple, mm, rng) * (0.25 + 0.75 * thickness)
+    image = tissue(DENSE_SHARE[patient.density], patient.half_height * mm, distance, nipple, mm, rng) * (
+        0.25 + 0.75 * thickness
+    )
     if view == "MLO":
         image = with_pectoral_muscle(image, thickness, mm, rng)
     mask = np.zeros(image_size, bool)

@@ -1,0 +1,108 @@
+"""What several tests share. Everything is written to temporary folders, the notebooks' artifacts too."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+os.environ["MAMMO_ARTIFACTS"] = tempfile.mkdtemp(prefix="mammo-artifacts-")
+os.environ["MPLBACKEND"] = os.environ.get("MPLBACKEND", "agg")
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset as DicomFile
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+
+import mammo
+from mammo.synthetic import draw_patient, phantom
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(os.environ["MAMMO_ARTIFACTS"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """A small synthetic data set of 20 patients, 40 images."""
+    folder = tmp_path_factory.mktemp("data") / "demo"
+    return mammo.generate_dataset(folder, patients=20, seed=3, image_size=(192, 144), processes=1)
+
+
+@pytest.fixture(scope="session")
+def image():
+    """One synthetic right MLO view, chest wall on the right, float32 (256, 192)."""
+    rng = np.random.default_rng(0)
+    view, _ = phantom(draw_patient(rng, "malignant", 0.2), "MLO", (256, 192), rng)
+    return np.ascontiguousarray(view[:, ::-1])
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The real architecture, small and with random weights. Tests that train it must take a copy."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    return mammo.build_model(weights=None, image_size=(64, 64))
+
+
+@pytest.fixture
+def fresh_model():
+    """A model of one's own to train."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    return mammo.build_model(weights=None, image_size=(64, 64))
+
+
+@pytest.fixture(scope="session")
+def report(demo, model):
+    return mammo.evaluate(mammo.predict_manifest(model, demo))
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory, model, report):
+    """The folder of a saved classifier."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    mammo.save_classifier(folder, model, report, weights=None)
+    return folder
+
+
+@pytest.fixture
+def write_png(tmp_path):
+    def write(pixels, name="image.png", **options) -> Path:
+        Image.fromarray(pixels).save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def write_dicom(tmp_path):
+    """Write stored values as an uncompressed DICOM mammogram; any tag can be set by keyword."""
+
+    def write(stored, name="image.dcm", bits=16, **tags) -> Path:
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header = DicomFile(str(tmp_path / name), {}, file_meta=meta, preamble=b"\0" * 128)
+        header.SOPClassUID, header.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        header.Modality = "MG"
+        header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "SECRET-ID", "19600101"
+        stored = np.asarray(stored)
+        header.Rows, header.Columns = stored.shape[-2:]
+        header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+        header.BitsAllocated = stored.dtype.itemsize * 8
+        header.BitsStored, header.HighBit = bits, bits - 1
+        header.PixelRepresentation = int(np.issubdtype(stored.dtype, np.signedinteger))
+        if stored.ndim == 3:
+            header.NumberOfFrames = stored.shape[0]
+        header.PixelData = stored.tobytes()
+        for tag, value in tags.items():
+            setattr(header, tag, value)
+        header.save_as(tmp_path / name, enforce_file_format=True)
+        return tmp_path / name
+
+    return write

@@ -1,0 +1,44 @@
+import re
+import shutil
+
+import pytest
+
+import mammo
+from mammo.datasets import folder
+
+
+@pytest.fixture
+def mine(tmp_path, demo):
+    """The demo images, sorted into folders as somebody's own would be."""
+    for row in demo.itertuples():
+        target = tmp_path / "mine" / row.label / f"{row.patient_id}_{row.laterality}_{row.view}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(row.path, target)
+    return tmp_path / "mine"
+
+
+def test_a_folder_becomes_a_manifest_that_can_be_split(mine, demo):
+    table = folder.manifest(mine, patient_pattern=r"(S\d+)_")
+    assert len(table) == len(demo)
+    assert set(table.patient_id) == set(demo.patient_id)
+    assert (table.label == "malignant").sum() == (demo.label == "malignant").sum()
+    assert mammo.split_by_patient(table).groupby("patient_id").split.nunique().max() == 1
+    assert set(table.source) == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [(r"patient(\d+)", "finds no patient in"), (r"S\d+", "has no group"), (r"(S", "no regular expression")],
+)
+def test_patients_are_not_guessed(mine, pattern, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        folder.manifest(mine, patient_pattern=pattern)
+
+
+def test_strange_files_and_missing_folders_are_named(mine):
+    (mine / "benign" / "notes.docx").touch()
+    with pytest.raises(mammo.MammoError, match=re.escape("notes.docx")):
+        folder.manifest(mine, patient_pattern=r"(S\d+)_")
+    shutil.rmtree(mine / "malignant")
+    with pytest.raises(mammo.MammoError, match="no sub-folder malignant"):
+        folder.manifest(mine, patient_pattern=r"(S\d+)_")

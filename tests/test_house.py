@@ -1,0 +1,108 @@
+"""The rules of the house: who may import whom, and how a notebook is written."""
+
+import ast
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+
+import mammo
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(mammo.__file__).parent
+FLOORS = {
+    "errors": 1,
+    "plots": 1,
+    "manifest": 2,
+    "reading": 2,
+    "model": 2,
+    "evaluation": 3,
+    "synthetic": 3,
+    "datasets": 3,
+    "preprocessing": 3,
+    "explanation": 3,
+    "prediction": 4,
+    "training": 5,
+    "notebook": 5,
+}
+WITHOUT_TENSORFLOW = {"errors", "plots", "manifest", "reading", "preprocessing", "synthetic", "datasets", "evaluation"}
+HOME = {
+    "matplotlib": {"plots"},
+    "IPython": {"notebook"},
+    "ipywidgets": {"notebook"},
+    "google": {"notebook"},
+    "pydicom": {"reading", "synthetic"},
+}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative imports hide the direction"
+            names = [f"mammo.{alias.name}" for alias in node.names] if node.module == "mammo" else [node.module]
+            yield from names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_floors_below_its_own(path):
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "mammo" and len(parts) > 1 and parts[1] != room(path):
+            assert FLOORS[parts[1]] < FLOORS[room(path)], f"{room(path)} imports {parts[1]}"
+        assert room(path) in HOME.get(parts[0], {room(path)}), f"{parts[0]} does not live in {room(path)}"
+        if parts[0] in ("tensorflow", "keras"):
+            assert room(path) not in WITHOUT_TENSORFLOW
+
+
+def test_every_room_is_on_a_floor():
+    assert {room(path) for path in MODULES} == set(FLOORS)
+
+
+def cells(path, kind):
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def lines(cell):
+    return sum(1 for line in source(cell).splitlines() if line.strip())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_how_a_notebook_is_written(path):
+    words, code = cells(path, "markdown"), cells(path, "code")
+    assert len(words) >= len(code)
+    assert max(map(lines, code)) <= 15
+    assert statistics.median(map(lines, code)) <= 5
+    assert "colab-badge" in source(words[0])
+    assert path.name in source(words[0]), "the badge opens this notebook"
+    assert "What this is not for" in source(words[1])
+    for cell in code:
+        assert not cell["outputs"] or "NBVAL_CHECK_OUTPUT" in source(cell)
+        assert bool(cell["outputs"]) == ("NBVAL_CHECK_OUTPUT" in source(cell))
+    metadata = json.loads(path.read_text())["metadata"]
+    assert "widgets" not in metadata
+    assert metadata["kernelspec"]["name"] == "python3"
+
+
+def test_the_set_up_cell_is_the_same_everywhere():
+    assert len({source(cells(path, "code")[0]) for path in NOTEBOOKS}) == 1
+    assert len(NOTEBOOKS) >= 3
+
+
+def test_every_public_name_is_there():
+    for name in mammo.__all__:
+        assert getattr(mammo, name).__doc__ or name == "CLASS_NAMES"
+    with pytest.raises(AttributeError):
+        mammo.nonsense  # noqa: B018

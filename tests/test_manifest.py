@@ -1,0 +1,115 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import mammo
+from mammo.manifest import class_indices, rows_of
+
+
+def table(patients=30, images=2, malignant_every=3):
+    rows = [
+        {
+            "path": f"/x/{p}_{i}.png",
+            "label": "malignant" if p % malignant_every == 0 else "benign",
+            "patient_id": f"P{p}",
+        }
+        for p in range(patients)
+        for i in range(images)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_no_patient_is_in_two_splits():
+    split = mammo.split_by_patient(table(), seed=1)
+    assert split.groupby("patient_id").split.nunique().max() == 1
+    assert set(split.split) == {"train", "validation", "test"}
+
+
+def test_every_split_has_its_share_of_malignant_patients():
+    shares = mammo.split_by_patient(table(90)).groupby("split").label.apply(lambda label: (label == "malignant").mean())
+    assert shares.between(0.25, 0.42).all()
+
+
+def test_the_seed_decides_and_the_order_of_rows_does_not():
+    first, again = mammo.split_by_patient(table(), seed=5), mammo.split_by_patient(table(), seed=5)
+    assert first.equals(again)
+    shuffled = mammo.split_by_patient(table().sample(frac=1, random_state=0), seed=5).sort_index()
+    assert shuffled.split.equals(first.split)
+    assert not mammo.split_by_patient(table(), seed=6).split.equals(first.split)
+
+
+def test_a_leaking_patient_raises_everywhere(tmp_path):
+    leaking = mammo.split_by_patient(table())
+    row = leaking.index[leaking.split == "train"][0]
+    leaking.loc[row, "split"] = "test"
+    for use in (
+        mammo.check_manifest,
+        lambda m: mammo.save_manifest(m, tmp_path / "m.csv"),
+        lambda m: rows_of(m, "train"),
+        lambda m: mammo.evaluate(m.assign(probability=0.5)),
+    ):
+        with pytest.raises(mammo.MammoError, match="more than one split"):
+            use(leaking)
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_too_few_patients_is_an_error():
+    with pytest.raises(mammo.MammoError, match="too few"):
+        mammo.split_by_patient(table(3))
+    with pytest.raises(mammo.MammoError, match="too few"):
+        mammo.split_by_patient(table().assign(label="benign"))
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (1.0, 0.0, 0.0)])
+def test_fractions_must_make_sense(fractions):
+    with pytest.raises(mammo.MammoError, match="fractions"):
+        mammo.split_by_patient(table(), fractions=fractions)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.drop(columns="patient_id"), "no column patient_id"),
+        (lambda m: m.assign(label="cancer"), "Unknown labels"),
+        (lambda m: m.assign(split="training"), "Unknown splits"),
+        (lambda m: m.assign(path="same.png"), "listed twice"),
+        (lambda m: m.iloc[:0], "no rows"),
+        (lambda m: m.assign(patient_id=[None, *m.patient_id[1:]]), "no patient_id in 1 rows"),
+    ],
+)
+def test_check_names_what_is_wrong(change, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.check_manifest(change(table()))
+
+
+def test_saved_and_loaded_it_is_the_same(demo, tmp_path):
+    loaded = mammo.load_manifest(mammo.save_manifest(demo, tmp_path / "sub" / "manifest.csv"))
+    pd.testing.assert_frame_equal(loaded, demo, check_dtype=False)
+
+
+def test_paths_on_disk_are_relative(demo):
+    from pathlib import Path
+
+    folder = Path(demo.path[0]).parent.parent
+    assert pd.read_csv(folder / "manifest.csv").path[0].startswith("images/")
+
+
+def test_numeric_patient_ids_stay_text(tmp_path, demo):
+    rows = demo.assign(patient_id=[f"{int(p[1:]):04d}" for p in demo.patient_id])
+    loaded = mammo.load_manifest(mammo.save_manifest(rows, tmp_path / "m.csv"))
+    assert loaded.patient_id[0] == "0000"
+
+
+def test_missing_images_are_named(tmp_path):
+    path = tmp_path / "m.csv"
+    table().to_csv(path, index=False)
+    with pytest.raises(mammo.MammoError, match=r"60 images that do not exist, first .*0_0\.png"):
+        mammo.load_manifest(path)
+    with pytest.raises(mammo.MammoError, match="no such manifest"):
+        mammo.load_manifest(tmp_path / "none.csv")
+
+
+def test_normal_counts_as_not_malignant():
+    rows = pd.DataFrame({"label": ["normal", "benign", "malignant"]})
+    np.testing.assert_array_equal(class_indices(rows), [0, 0, 1])
+    assert mammo.CLASS_NAMES == ("benign", "malignant")

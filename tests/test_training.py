@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import mammo
+from mammo.model import HEAD
+from mammo.training import AugmentedBatches, augmentation, class_weights, one_hot, unfreeze_last_stage
+
+
+def weights_by_layer(model):
+    return {layer.name: [w.copy() for w in layer.get_weights()] for layer in model.layers}
+
+
+def changed_layers(before, after):
+    return {name for name in before if any((a != b).any() for a, b in zip(before[name], after[name], strict=True))}
+
+
+def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
+    before = weights_by_layer(fresh_model)
+    history = mammo.train_head(fresh_model, demo, epochs=2, copies=1)
+    assert changed_layers(before, weights_by_layer(fresh_model)) == set(HEAD)
+    assert {"loss", "val_loss", "auc", "val_auc"} <= set(history)
+    assert len(history["loss"]) == 2
+
+
+def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, demo):
+    before = weights_by_layer(fresh_model)
+    mammo.fine_tune(fresh_model, demo, epochs=1)
+    changed = changed_layers(before, weights_by_layer(fresh_model))
+    assert changed
+    assert all(name.startswith("conv5_") or name in HEAD for name in changed)
+    assert {"conv5_block1_1_conv", "conv5_block3_3_conv", *HEAD} <= changed
+    assert not any(isinstance(fresh_model.get_layer(name), keras.layers.BatchNormalization) for name in changed)
+
+
+def test_unfrozen_is_the_last_stage(fresh_model):
+    unfreeze_last_stage(fresh_model)
+    trainable = {layer.name for layer in fresh_model.layers if layer.trainable and layer.weights}
+    assert trainable == {n for n in trainable if n.startswith("conv5_") or n in HEAD}
+    assert len(trainable) == 10 + 2  # ten convolutions in three blocks, and the head
+
+
+def test_test_images_are_never_opened(fresh_model, tmp_path):
+    table = mammo.generate_dataset(tmp_path / "d", patients=16, seed=4, image_size=(192, 144), processes=1)
+    for path in table.path[table.split == "test"]:
+        Path(path).unlink()
+    mammo.train_head(fresh_model, table, epochs=1, copies=0)
+    mammo.fine_tune(fresh_model, table, epochs=1)
+
+
+def test_validation_images_are_not_augmented_and_training_images_are(fresh_model, demo, monkeypatch):
+    seen = []
+    inner = augmentation
+
+    def spy(seed=0):
+        layers = inner(seed)
+        call = layers.__call__
+
+        def recorded(images, training=None):
+            seen.append(len(images))
+            return call(images, training=training)
+
+        return recorded
+
+    monkeypatch.setattr("mammo.training.augmentation", spy)
+    mammo.train_head(fresh_model, demo, epochs=1, copies=2)
+    assert seen == [int((demo.split == "train").sum())] * 2
+
+
+def test_it_learns_what_can_be_learned(fresh_model, demo):
+    """Labels that follow the brightness of the image: a frozen random backbone is enough for those."""
+    bright = demo.path.map(lambda path: mammo.read_mammogram(path).image.mean())
+    dense = demo.assign(
+        label=np.where(bright > bright.median(), "malignant", "benign"), patient_id=demo.index.astype(str)
+    )
+    easy = mammo.split_by_patient(dense, seed=0)
+    history = mammo.train_head(fresh_model, easy, epochs=40, copies=0)
+    assert max(history["auc"]) > 0.9
+
+
+def test_the_seed_decides(demo):
+    def run(seed):
+        keras.utils.set_random_seed(0)
+        model = mammo.build_model(weights=None, image_size=(64, 64))
+        return mammo.train_head(model, demo, epochs=2, copies=1, seed=seed)["loss"]
+
+    assert run(1) == pytest.approx(run(1), rel=1e-4)
+    assert run(1) != pytest.approx(run(2), rel=1e-4)
+
+
+def test_the_best_epoch_is_kept(fresh_model, demo):
+    history = mammo.train_head(fresh_model, demo, epochs=30, copies=0, patience=2, learning_rate=0.05)
+    scored = mammo.predict_manifest(fresh_model, demo[demo.split == "validation"])
+    truth = (scored.label == "malignant").to_numpy()
+    p = np.clip(np.where(truth, scored.probability, 1 - scored.probability), 1e-7, 1)
+    assert -np.log(p).mean() == pytest.approx(min(history["val_loss"]), rel=0.01)
+
+
+def test_augmentation_keeps_range_and_chest_wall():
+    images = np.zeros((8, 64, 64, 1), np.float32)
+    images[:, :, :20] = 1
+    changed = np.asarray(augmentation(0)(images, training=True))
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert not np.allclose(changed, images)
+    assert changed[:, :, :20].mean() > 0.6
+    assert changed[:, :, 44:].mean() < 0.1
+
+
+def test_every_image_comes_once_an_epoch_and_in_another_order():
+    images = np.arange(10, dtype=np.float32).reshape(10, 1, 1, 1) / 10 * np.ones((1, 8, 8, 1), np.float32)
+    batches = AugmentedBatches(images, one_hot(np.arange(10) % 2), 4, seed=0)
+    first = batches.order.copy()
+    assert len(batches) == 3
+    assert sum(len(batches[i][1]) for i in range(3)) == 10
+    batches.on_epoch_end()
+    assert sorted(batches.order) == sorted(first)
+    assert (batches.order != first).any()
+
+
+def test_class_weights_balance():
+    classes = np.array([0] * 90 + [1] * 10)
+    weights = class_weights(classes)
+    assert weights[0] * 90 == pytest.approx(weights[1] * 10)
+    assert class_weights(np.array([0, 1])) == {0: 1, 1: 1}
+
+
+def test_a_manifest_without_splits_is_refused(model, demo):
+    with pytest.raises(mammo.MammoError, match="Split it first"):
+        mammo.train_head(model, demo.drop(columns="split"))
