@@ -2,15 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
-NOTEBOOKS := notebooks/01_generate_demo_data.ipynb notebooks/02_fine_tune_resnet50.ipynb notebooks/03_predict_upload.ipynb
 
-.PHONY: help demo test test-lowest lint format lab bench clean
+.PHONY: help demo test test-lowest lint format lab notebook-outputs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready ## run the notebooks; the results go to artifacts/
-	$(VENV)/bin/python notebooks/run_demo.py $(NOTEBOOKS)
+	$(VENV)/bin/python notebooks/run.py demo
 
 test: $(VENV)/ready lint ## lint, unit tests and all notebooks
 	$(VENV)/bin/python -m pytest
@@ -28,6 +27,9 @@ format: $(VENV)/ready ## let ruff mend what it can
 
 lab: $(VENV)/ready ## open the notebooks in JupyterLab
 	$(VENV)/bin/jupyter lab notebooks
+
+notebook-outputs: $(VENV)/ready ## renew the stored outputs that the tests compare
+	$(VENV)/bin/python notebooks/run.py store-outputs
 
 clean: ## remove everything that was made
 	rm -rf artifacts $(VENV) $(LOWEST)

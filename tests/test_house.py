@@ -14,17 +14,20 @@ PACKAGE = Path(mammo.__file__).parent
 FLOORS = {
     "errors": 1,
     "plots": 1,
+    "card": 2,
+    "quantised": 2,
     "manifest": 2,
     "reading": 2,
-    "model": 2,
+    "model": 3,
     "evaluation": 3,
     "synthetic": 3,
     "datasets": 3,
     "preprocessing": 3,
-    "explanation": 3,
-    "prediction": 4,
-    "training": 5,
-    "notebook": 5,
+    "explanation": 4,
+    "prediction": 5,
+    "training": 6,
+    "pretraining": 6,
+    "notebook": 6,
 }
 WITHOUT_TENSORFLOW = {"errors", "plots", "manifest", "reading", "preprocessing", "synthetic", "datasets", "evaluation"}
 HOME = {

@@ -25,11 +25,15 @@ def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
     assert len(history["loss"]) == 2
 
 
-def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, demo):
+def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_path):
+    """... and like the head's training it never opens a test image: here they are gone."""
+    table = mammo.generate_dataset(tmp_path / "d", patients=16, seed=4, image_size=(192, 144), processes=1)
+    for path in table.path[table.split == "test"]:
+        Path(path).unlink()
+    mammo.train_head(fresh_model, table, epochs=1, copies=0)
     before = weights_by_layer(fresh_model)
-    mammo.fine_tune(fresh_model, demo, epochs=1)
+    mammo.fine_tune(fresh_model, table, epochs=1)
     changed = changed_layers(before, weights_by_layer(fresh_model))
-    assert changed
     assert all(name.startswith("conv5_") or name in HEAD for name in changed)
     assert {"conv5_block1_1_conv", "conv5_block3_3_conv", *HEAD} <= changed
     assert not any(isinstance(fresh_model.get_layer(name), keras.layers.BatchNormalization) for name in changed)
@@ -40,14 +44,6 @@ def test_unfrozen_is_the_last_stage(fresh_model):
     trainable = {layer.name for layer in fresh_model.layers if layer.trainable and layer.weights}
     assert trainable == {n for n in trainable if n.startswith("conv5_") or n in HEAD}
     assert len(trainable) == 10 + 2  # ten convolutions in three blocks, and the head
-
-
-def test_test_images_are_never_opened(fresh_model, tmp_path):
-    table = mammo.generate_dataset(tmp_path / "d", patients=16, seed=4, image_size=(192, 144), processes=1)
-    for path in table.path[table.split == "test"]:
-        Path(path).unlink()
-    mammo.train_head(fresh_model, table, epochs=1, copies=0)
-    mammo.fine_tune(fresh_model, table, epochs=1)
 
 
 def test_validation_images_are_not_augmented_and_training_images_are(fresh_model, demo, monkeypatch):
@@ -70,28 +66,27 @@ def test_validation_images_are_not_augmented_and_training_images_are(fresh_model
 
 
 def test_it_learns_what_can_be_learned(fresh_model, demo):
-    """Labels that follow the brightness of the image: a frozen random backbone is enough for those."""
-    bright = demo.path.map(lambda path: mammo.read_mammogram(path).image.mean())
-    dense = demo.assign(
-        label=np.where(bright > bright.median(), "malignant", "benign"), patient_id=demo.index.astype(str)
+    """Labels that follow the view, CC or MLO: for those a frozen random backbone is enough."""
+    views = demo.assign(label=demo["view"].map({"CC": "benign", "MLO": "malignant"}), patient_id=demo.index.astype(str))
+    history = mammo.train_head(
+        fresh_model, mammo.split_by_patient(views, seed=0), epochs=40, copies=0, learning_rate=3e-5
     )
-    easy = mammo.split_by_patient(dense, seed=0)
-    history = mammo.train_head(fresh_model, easy, epochs=40, copies=0)
-    assert max(history["auc"]) > 0.9
+    assert max(history["val_auc"]) > 0.9
 
 
-def test_the_seed_decides(demo):
+def test_the_seed_decides(fresh_model, demo):
+    start = fresh_model.get_weights()
+
     def run(seed):
-        keras.utils.set_random_seed(0)
-        model = mammo.build_model(weights=None, image_size=(64, 64))
-        return mammo.train_head(model, demo, epochs=2, copies=1, seed=seed)["loss"]
+        fresh_model.set_weights(start)
+        return mammo.train_head(fresh_model, demo, epochs=1, copies=1, seed=seed)["loss"]
 
     assert run(1) == pytest.approx(run(1), rel=1e-4)
     assert run(1) != pytest.approx(run(2), rel=1e-4)
 
 
 def test_the_best_epoch_is_kept(fresh_model, demo):
-    history = mammo.train_head(fresh_model, demo, epochs=30, copies=0, patience=2, learning_rate=0.05)
+    history = mammo.train_head(fresh_model, demo, epochs=12, copies=0, patience=2, learning_rate=1e-4)
     scored = mammo.predict_manifest(fresh_model, demo[demo.split == "validation"])
     truth = (scored.label == "malignant").to_numpy()
     p = np.clip(np.where(truth, scored.probability, 1 - scored.probability), 1e-7, 1)

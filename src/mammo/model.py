@@ -1,6 +1,6 @@
 """ResNet50 with a small head, and the folder it is saved in.
 
-    model = mammo.build_model(weights="imagenet")         # or a weights file, a saved folder, None
+    model = mammo.build_model(weights="imagenet")         # or "demo", a weights file, a saved folder, None
     mammo.save_classifier("my_model", model, report, weights="imagenet")
 
 The model takes `(batch, height, width, 1)` float32 in [0, 1], dense tissue bright, and returns
@@ -25,6 +25,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is fi
 import keras
 import numpy as np
 
+from mammo import quantised
+from mammo.card import card_text, check_card
 from mammo.errors import MammoError
 
 FEATURES, LAST_CONVOLUTION, LAST_STAGE = "pooled_features", "conv5_block3_out", "conv5_"
@@ -34,15 +36,17 @@ IMAGENET_MEANS = (103.939, 116.779, 123.68)
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
 DOWNLOAD_TIMEOUT_S = 20
-CARD_KEYS = ("class_names", "image_size", "weights", "sources", "threshold", "calibration", "auc", "versions", "seed")
+DEMO = Path(__file__).parent / "demo"  # made by mammo.pretraining
 
 
-def build_model(weights="imagenet", image_size=(224, 224)) -> keras.Model:
+def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False) -> keras.Model:
     """ResNet50 without its top, global average pooling, Dense(1024, relu), Dense(2, softmax).
 
     `weights` says what the convolutions start from: `"imagenet"` (Keras downloads them once and keeps
-    them), the path of a weights file or of a folder written by `save_classifier`, or None (random).
-    Raises MammoError where they cannot be had; nothing else is used in their place.
+    them), `"demo"` (trained on synthetic mammograms, in the package), the path of a weights file or of a
+    folder written by `save_classifier`, or None (random).
+    Raises MammoError where they cannot be had; nothing else is used in their place. What is used is printed,
+    unless `quiet`.
     """
     image_size = tuple(int(side) for side in image_size)
     if len(image_size) != 2 or min(image_size) < 32:
@@ -54,7 +58,8 @@ def build_model(weights="imagenet", image_size=(224, 224)) -> keras.Model:
     x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(backbone.output)
     x = keras.layers.Dense(1024, activation="relu", name=HEAD[0])(x)
     x = keras.layers.Dense(2, activation="softmax", dtype="float32", name=HEAD[1])(x)
-    print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {describe_weights(weights)}")
+    if not quiet:
+        print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {describe_weights(weights)}")
     return keras.Model(grey, x, name="resnet50_mammo")
 
 
@@ -62,7 +67,8 @@ def describe_weights(weights) -> str:
     """The origin of the weights as the model card says it."""
     if weights is None:
         return "random"
-    return "imagenet" if weights == "imagenet" else f"file {Path(weights).name}"
+    named = {"imagenet": "imagenet", "demo": "demo (pretrained on synthetic mammograms)"}
+    return named.get(str(weights), f"file {Path(weights).name}")
 
 
 def _resnet50(x, weights):
@@ -74,6 +80,10 @@ def _resnet50(x, weights):
                 return keras.applications.ResNet50(include_top=False, weights="imagenet", input_tensor=x)
             except Exception as error:  # the download can fail in many ways, none of them the user's fault
                 raise MammoError(_imagenet_missing(error)) from None
+    if weights == "demo":
+        backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
+        set_named_weights(backbone, quantised.read(DEMO / "weights.npz", _demo_card()["weights_sha256"]))
+        return backbone
     path = Path(weights)
     if not path.exists():
         raise MammoError(
@@ -92,6 +102,18 @@ def _resnet50(x, weights):
         raise MammoError(f"{path.name} does not hold weights of ResNet50 without its top ({_short(error)}).") from None
 
 
+def named_weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """All weights of a model as arrays, under `layer:number`."""
+    return {f"{layer.name}:{i}": w for layer in model.layers for i, w in enumerate(layer.get_weights())}
+
+
+def set_named_weights(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    """Give every layer of the model its weights from `arrays`; what the model does not have is left out."""
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights([arrays[f"{layer.name}:{i}"] for i in range(len(layer.weights))])
+
+
 @contextmanager
 def _download_timeout():
     """A firewall that swallows packets must not hang the notebook."""
@@ -108,7 +130,8 @@ def _imagenet_missing(error: Exception) -> str:
     return (
         f"The ImageNet weights of ResNet50 could be neither found nor downloaded ({_short(error)}). "
         f"Keras looked for {home / 'models' / IMAGENET_FILE}. Get {IMAGENET_URL} on a machine with internet and put it "
-        "there, or choose other weights: the path of a file or of a saved model's folder, or None for random ones."
+        'there, or choose other weights: "demo" (in this package, from synthetic mammograms), the path of a file or '
+        "of a saved model's folder, or None for random ones."
     )
 
 
@@ -131,17 +154,7 @@ def save_classifier(folder, model: keras.Model, report: dict, weights, seed: int
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "card.json").is_file():
         raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
-    card = {
-        "image_size": list(image_size_of(model)),
-        "weights": describe_weights(weights),
-        "seed": seed,
-        "versions": {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__},
-        **report,
-        **facts,
-    }
-    absent = [key for key in CARD_KEYS if key not in card]
-    if absent:
-        raise MammoError(f"The report lacks {', '.join(absent)}. Pass the one that mammo.evaluate returned.")
+    card = make_card(model, report, weights, seed, **facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
@@ -153,6 +166,20 @@ def save_classifier(folder, model: keras.Model, report: dict, weights, seed: int
         if folder.exists():
             shutil.move(folder, Path(scratch) / "old")
         os.replace(new, folder)
+    return card
+
+
+def make_card(model: keras.Model, report: dict, weights, seed: int, **facts) -> dict:
+    """What is known about a model, in one dict that fits into JSON; raises MammoError where something is missing."""
+    card = {
+        "image_size": list(image_size_of(model)),
+        "weights": describe_weights(weights),
+        "seed": seed,
+        "versions": {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__},
+        **report,
+        **facts,
+    }
+    check_card(card, "The report")
     return card
 
 
@@ -168,11 +195,9 @@ def read_folder(folder) -> tuple[keras.Model, dict]:
             raise MammoError(f"{folder} has no {name}; it is not a saved classifier. Notebook 02 makes one.")
     try:
         card = json.loads((folder / "card.json").read_text())
-        absent = [key for key in CARD_KEYS if key not in card]
     except ValueError as error:
         raise MammoError(f"{folder / 'card.json'} is damaged ({error}). Save the model again.") from None
-    if absent:
-        raise MammoError(f"{folder / 'card.json'} lacks {', '.join(absent)}. Save the model again.")
+    check_card(card, f"{folder / 'card.json'}")
     try:
         model = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=True)
         size, outputs = image_size_of(model), model.output_shape[-1]
@@ -183,42 +208,13 @@ def read_folder(folder) -> tuple[keras.Model, dict]:
     return model, card
 
 
-def card_text(card: dict) -> str:
-    """MODEL_CARD.md: the card in sentences."""
-    height, width = card["image_size"]
-    calibration = card["calibration"]
-    classes = card["class_names"]
-    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
-    counts = "\n".join(
-        f"| {split} | {n['patients']} | {n['images']} | {n['malignant_images']} |"
-        for split, n in card["counts"].items()
-    )
-    measured = "\n".join(
-        f"| {name.replace('_', ' ')} | {card[name]:.3f} | {low:.3f} to {high:.3f} |"
-        for name in ("auc", "average_precision", "sensitivity", "specificity", "brier")
-        for low, high in [card[f"{name}_interval"]]
-    )
-    return f"""# Model card
+def read_demo() -> tuple[keras.Model, dict]:
+    """The demo classifier of the package, head and all, and its card."""
+    card = _demo_card()
+    model = build_model(weights=None, image_size=card["image_size"], quiet=True)
+    set_named_weights(model, quantised.read(DEMO / "weights.npz", card["weights_sha256"]))
+    return model, card
 
-A ResNet50 that answers {" or ".join(classes)} for one mammogram. For learning and research;
-it is not a medical device and must not be used to diagnose anyone.
 
-- Trained and tested on: **{", ".join(card["sources"])}** images. It says nothing about other images.
-- Weights before training: {card["weights"]}. Image size: {height} x {width}. Seed: {card["seed"]}.
-- Threshold: {card["threshold"]:.4f}, {card["threshold_rule"]}.
-- Calibration: {calibration["method"]} {calibration["temperature"]:.3f}, fitted on {calibration["fitted_on"]}.
-- Normal images: {card["normal_images"]}.
-- Versions: {versions}.
-
-| split | patients | images | malignant images |
-|---|---|---|---|
-{counts}
-
-Measured on the test patients ({card["interval_method"]}):
-
-| measure | value | 95 % interval |
-|---|---|---|
-{measured}
-
-Confusion matrix at the threshold (rows the truth, columns the answer; {", ".join(classes)}): {card["confusion"]}
-"""
+def _demo_card() -> dict:
+    return json.loads((DEMO / "card.json").read_text())

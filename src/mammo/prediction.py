@@ -18,7 +18,7 @@ from mammo.errors import MammoError
 from mammo.evaluation import calibrated
 from mammo.explanation import grad_cam
 from mammo.manifest import CLASS_NAMES
-from mammo.model import image_size_of, read_folder
+from mammo.model import image_size_of, read_demo, read_folder
 from mammo.preprocessing import Breast, load_images, on_breast, prepare
 from mammo.reading import Mammogram
 
@@ -82,9 +82,12 @@ class Classifier:
             yield "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
 
 
-def load_classifier(folder) -> Classifier:
-    """The classifier that `save_classifier` wrote into `folder`; raises MammoError where it cannot be trusted."""
-    model, card = read_folder(Path(folder))
+def load_classifier(folder=None) -> Classifier:
+    """The classifier that `save_classifier` wrote into `folder`; without one, the demo classifier of the package.
+
+    Raises MammoError where the folder's model cannot be trusted.
+    """
+    model, card = read_demo() if folder is None else read_folder(Path(folder))
     if tuple(card["class_names"]) != CLASS_NAMES:
         raise MammoError(f"The model in {folder} answers {card['class_names']}, not {list(CLASS_NAMES)}.")
     return Classifier(model, card)

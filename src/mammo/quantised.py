@@ -1,0 +1,51 @@
+"""Arrays in a quarter of their size: 8-bit whole numbers with a scale for each output channel.
+
+Per-channel symmetric quantisation of weights (Krishnamoorthi, Quantizing deep convolutional networks for
+efficient inference, 2018): w is about q * s, q in -127..127, s = max |w| of the channel / 127.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mammo.errors import MammoError
+
+SCALE = "|scale"
+
+
+def write(path, arrays: dict[str, np.ndarray]) -> str:
+    """Write arrays by name, those of two or more dimensions as int8; returns the SHA-256 of the file.
+
+    The last axis is the output channel, as in Keras' kernels. Vectors are kept as float32.
+    """
+    stored = {}
+    for name, array in arrays.items():
+        if array.ndim < 2:
+            stored[name] = array.astype(np.float32)
+            continue
+        scale = np.abs(array).max(axis=tuple(range(array.ndim - 1))).astype(np.float32) / 127
+        stored[name + SCALE] = scale
+        stored[name] = np.rint(array / np.where(scale > 0, scale, 1)).astype(np.int8)
+    path = Path(path)
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **stored)
+    os.replace(partial, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read(path, sha256: str) -> dict[str, np.ndarray]:
+    """The arrays by name, float32 again; raises MammoError where the file is not the one that was written."""
+    path = Path(path)
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise MammoError(f"{path} is missing or damaged (its checksum is wrong). Install the package again.")
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return {
+        name: array * arrays[name + SCALE] if name + SCALE in arrays else array
+        for name, array in arrays.items()
+        if not name.endswith(SCALE)
+    }
