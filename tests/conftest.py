@@ -65,7 +65,7 @@ def report(demo, model):
 def saved(tmp_path_factory, model, report):
     """The folder of a saved classifier."""
     folder = tmp_path_factory.mktemp("saved") / "model"
-    mammo.save_classifier(folder, model, report, weights=None)
+    mammo.save_classifier(folder, model, report)
     return folder
 
 

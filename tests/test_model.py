@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import zipfile
@@ -60,14 +61,20 @@ def test_missing_imagenet_weights_say_where_what_and_what_else(offline):
         assert part in sentence
 
 
-def test_weights_from_a_file(model, tmp_path):
+@pytest.mark.parametrize(
+    "save", [("resnet.weights.h5", "save_weights"), ("resnet_notop.h5", "save")], ids=lambda s: s[0]
+)
+def test_weights_from_a_file(save, tmp_path):
+    """In Keras' own format, and in the older one of the ImageNet file."""
+    name, method = save
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(64, 64, 3))
-    backbone.save_weights(tmp_path / "resnet.weights.h5")
-    loaded = mammo.build_model(weights=tmp_path / "resnet.weights.h5", image_size=(64, 64))
-    for name in ("conv1_conv", "conv5_block3_3_conv"):
-        np.testing.assert_array_equal(
-            loaded.get_layer(name).get_weights()[0], backbone.get_layer(name).get_weights()[0]
-        )
+    getattr(backbone, method)(tmp_path / name)
+    loaded = mammo.build_model(weights=tmp_path / name, image_size=(96, 64))
+    for layer in ("conv1_conv", "conv5_block3_3_bn"):
+        for ours, theirs in zip(
+            loaded.get_layer(layer).get_weights(), backbone.get_layer(layer).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_weights_from_a_saved_classifier(model, saved):
@@ -105,19 +112,19 @@ def test_saved_and_loaded_it_answers_the_same(model, saved):
 def test_the_optimizer_is_not_saved(fresh_model, report, tmp_path):
     fresh_model.compile("adam", "categorical_crossentropy")
     fresh_model.optimizer.build(fresh_model.trainable_variables)
-    mammo.save_classifier(tmp_path / "m", fresh_model, report, weights=None)
+    mammo.save_classifier(tmp_path / "m", fresh_model, report)
     assert (tmp_path / "m" / "model.keras").stat().st_size < 1.1 * 4 * fresh_model.count_params()
 
 
 def test_saving_again_replaces_and_foreign_folders_are_safe(saved, model, report, tmp_path):
     shutil.copytree(saved, tmp_path / "m")
-    mammo.save_classifier(tmp_path / "m", model, report, weights=None, seed=7)
+    mammo.save_classifier(tmp_path / "m", model, report, seed=7)
     assert json.loads((tmp_path / "m" / "card.json").read_text())["seed"] == 7
     assert [path.name for path in tmp_path.iterdir()] == ["m"], "no scratch is left"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(mammo.MammoError, match="not overwritten"):
-        mammo.save_classifier(tmp_path / "mine", model, report, weights=None)
+        mammo.save_classifier(tmp_path / "mine", model, report)
 
 
 def test_a_failed_save_leaves_the_old_model(saved, model, report, tmp_path, monkeypatch):
@@ -125,16 +132,14 @@ def test_a_failed_save_leaves_the_old_model(saved, model, report, tmp_path, monk
     before = (tmp_path / "m" / "card.json").read_text()
     monkeypatch.setattr("mammo.model.card_text", lambda card: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        mammo.save_classifier(tmp_path / "m", model, report, weights=None, seed=7)
+        mammo.save_classifier(tmp_path / "m", model, report, seed=7)
     assert (tmp_path / "m" / "card.json").read_text() == before
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_a_report_without_its_threshold_is_refused(model, report, tmp_path):
     with pytest.raises(mammo.MammoError, match="threshold"):
-        mammo.save_classifier(
-            tmp_path / "m", model, {k: v for k, v in report.items() if k != "threshold"}, weights=None
-        )
+        mammo.save_classifier(tmp_path / "m", model, {k: v for k, v in report.items() if k != "threshold"})
     assert not (tmp_path / "m").exists()
 
 
@@ -150,7 +155,9 @@ def change_card(folder, **facts):
         (lambda f: (f / "card.json").unlink(), "has no card.json"),
         (lambda f: (f / "card.json").write_text("{"), "damaged"),
         (lambda f: (f / "card.json").write_text("{}"), "lacks class_names"),
-        (lambda f: (f / "model.keras").write_bytes(b"PK"), "cannot be loaded"),
+        (lambda f: (f / "card.json").write_text("null"), "lacks class_names"),
+        (lambda f: (f / "model.keras").write_bytes(b"PK"), "contradicts the model file"),
+        (lambda f: change_card(f, calibration={}), "lacks calibration slope"),
         (lambda f: change_card(f, image_size=[32, 32]), "contradicts"),
         (lambda f: change_card(f, class_names=["malignant", "benign"]), "answers"),
     ],
@@ -164,13 +171,28 @@ def test_a_spoiled_folder_is_refused(spoil, message, saved, tmp_path):
 
 
 def test_a_model_that_carries_code_is_refused(saved, tmp_path):
+    """Even with a card that vouches for it."""
     folder = tmp_path / "m"
     shutil.copytree(saved, folder)
     x = keras.Input((64, 64, 1))
     y = keras.layers.Lambda(lambda t: t[:, 0, :2, 0])(x)
     keras.Model(x, y).save(folder / "model.keras")
-    with pytest.raises(mammo.MammoError, match="cannot be loaded"):
+    change_card(folder, model_sha256=hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest())
+    with pytest.raises(mammo.MammoError, match=r"cannot be loaded.*[Ll]ambda"):
         mammo.load_classifier(folder)
+
+
+def test_a_save_that_fails_at_the_last_step_brings_the_old_model_back(saved, model, report, tmp_path, monkeypatch):
+    shutil.copytree(saved, tmp_path / "m")
+
+    def locked(*args):
+        raise PermissionError("the file is in use")
+
+    monkeypatch.setattr("mammo.model.os.replace", locked)
+    with pytest.raises(PermissionError):
+        mammo.save_classifier(tmp_path / "m", model, report, seed=7)
+    assert json.loads((tmp_path / "m" / "card.json").read_text())["seed"] == 0
+    assert (tmp_path / "m" / "model.keras").is_file()
 
 
 def test_the_file_holds_built_in_layers_only(saved, tmp_path):

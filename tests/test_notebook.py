@@ -75,6 +75,11 @@ def test_jupyter_upload(jupyter, demo):
     assert len(list(upload.path.parent.iterdir())) == 1, "the first file is gone"
 
 
+def test_a_path_asks_nothing(jupyter, demo):
+    assert notebook.upload(demo.path[0]).path == Path(demo.path[0])
+    assert not jupyter
+
+
 def test_values_of_both_generations_of_ipywidgets():
     new = ({"name": "a.png", "content": memoryview(b"12")},)
     old = {"a.png": {"metadata": {"name": "a.png"}, "content": b"12"}}

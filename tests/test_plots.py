@@ -14,6 +14,7 @@ FIGURES = {
     "roc": lambda: plots.roc(RATES, RATES**0.5, RATES, RATES**0.3, "AUC", (0.2, 0.6)),
     "confusion": lambda: plots.confusion([[8, 2], [1, 9]], ("benign", "malignant")),
     "reliability": lambda: plots.reliability(RNG.integers(0, 2, 50), RNG.uniform(size=50)),
+    "learning_curves": lambda: plots.learning_curves({"patches": ([1, 2], [0.5, 0.9]), "whole": ([1, 2], [0.8, 0.9])}),
     "prediction": lambda: plots.prediction(
         PICTURE, PICTURE > 0.2, PICTURE, PICTURE, 0.7, 0.4, title="a.dcm", notes=("a warning", "a disclaimer")
     ),

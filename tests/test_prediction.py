@@ -11,7 +11,8 @@ def test_what_serves_is_what_was_trained(model, saved, demo, report):
     """Parity: the saved and reloaded model on a file, against the training pipeline on the same image."""
     classifier = mammo.load_classifier(saved)
     rows = demo.head(4)
-    trained = calibrated(mammo.predict_manifest(model, rows).probability, report["calibration"]["temperature"])
+    line = report["calibration"]["slope"], report["calibration"]["intercept"]
+    trained = calibrated(mammo.predict_manifest(model, rows).probability, *line)
     served = [classifier.predict(path).probability for path in rows.path]
     np.testing.assert_allclose(served, trained, atol=1e-5)
     assert len(set(served)) == 4
@@ -65,6 +66,15 @@ def test_the_warnings_of_the_file_are_in_the_answer(saved, demo, write_dicom):
     pixels = np.asarray(Image.open(demo.path[0])).astype(np.uint16)
     raw = write_dicom(pixels, bits=8, PresentationIntentType="FOR PROCESSING")
     assert any("For Processing" in warning for warning in mammo.load_classifier(saved).predict(raw).warnings)
+
+
+def test_a_picture_without_background_is_doubted(saved, tmp_path):
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    warnings = mammo.load_classifier(saved).predict(tmp_path / "noise.png").warnings
+    assert any("No background" in warning for warning in warnings)
 
 
 def test_a_text_file_never_gets_a_probability(saved, tmp_path):

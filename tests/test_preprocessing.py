@@ -91,6 +91,14 @@ def test_no_breast_is_an_error_that_names_the_file(write_png):
         prepare(write_png(dark), (64, 64))
 
 
+def test_all_files_that_cannot_be_used_are_named_at_once(demo, tmp_path):
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_text("no image")
+    rows = demo.head(4).assign(path=[demo.path[0], str(tmp_path / "one.png"), str(tmp_path / "two.png"), demo.path[1]])
+    with pytest.raises(mammo.MammoError, match=r"2 of 4 images(.|\n)*one\.png(.|\n)*two\.png"):
+        load_images(rows, (64, 64))
+
+
 def test_load_images_keeps_the_order(demo):
     rows = demo.head(5)
     images = load_images(rows, (64, 48))

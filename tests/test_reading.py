@@ -141,20 +141,20 @@ def colour(tmp_path, write_dicom):
 def truncated_dicom(tmp_path, write_dicom):
     path = write_dicom(stored(12), bits=12)
     path.write_bytes(path.read_bytes()[:9000])
-    return path, "damaged or cut off"
+    return path, "damaged, cut off"
 
 
 def dicom_cut_in_its_header(tmp_path, write_dicom):
     path = write_dicom(stored(12), bits=12)
     path.write_bytes(path.read_bytes()[:300])
-    return path, "damaged or cut off"
+    return path, "is cut off"
 
 
 def truncated_png(tmp_path, write_dicom):
     path = tmp_path / "cut.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:20000])
-    return path, "damaged or cut off"
+    return path, "damaged, cut off"
 
 
 def text_called_png(tmp_path, write_dicom):
@@ -202,6 +202,18 @@ def tomosynthesis(tmp_path, write_dicom):
     return write_dicom(np.stack([stored(12)] * 3), bits=12), "3 frames"
 
 
+def unknown_compression(tmp_path, write_dicom):
+    import pydicom
+
+    path = write_dicom(stored(12), bits=12)
+    header = pydicom.dcmread(path)
+    header.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLSLossless
+    header.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8" + bytes(100)])
+    header["PixelData"].VR = "OB"
+    header.save_as(path)
+    return path, "JPEG-LS"
+
+
 def no_pixels(tmp_path, write_dicom):
     import pydicom
 
@@ -209,7 +221,26 @@ def no_pixels(tmp_path, write_dicom):
     header = pydicom.dcmread(path)
     del header.PixelData
     header.save_as(path)
-    return path, "damaged or cut off"
+    return path, "without an image"
+
+
+def report_without_image(tmp_path, write_dicom):
+    import pydicom
+
+    path = write_dicom(stored(12), bits=12, Modality="SR")
+    header = pydicom.dcmread(path)
+    del header.PixelData, header.Rows, header.Columns
+    header.save_as(path)
+    return path, "modality SR"
+
+
+def slope_of_zero(tmp_path, write_dicom):
+    return write_dicom(stored(12), bits=12, RescaleSlope=0, RescaleIntercept=0), "blank|not numbers"
+
+
+def encapsulated_postscript(tmp_path, write_dicom):
+    (tmp_path / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 300 300\n%%EndComments\n")
+    return tmp_path / "drawing.eps", "not an image"
 
 
 def absurd_size(tmp_path, write_dicom):
@@ -239,6 +270,10 @@ BAD = [
     chest_film,
     tomosynthesis,
     no_pixels,
+    report_without_image,
+    slope_of_zero,
+    encapsulated_postscript,
+    unknown_compression,
     absurd_size,
     not_a_number,
 ]
@@ -254,6 +289,88 @@ def test_bad_input_is_refused_with_a_sentence(make, tmp_path, write_dicom):
     assert sentence.endswith(".")
     assert refusal.value.__cause__ is None, "no library's traceback"
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"WindowCenter": 2048, "WindowWidth": 0},
+        {"WindowCenter": 2048, "WindowWidth": 1, "VOILUTFunction": "CURVED"},
+    ],
+)
+def test_a_broken_window_is_left_out_with_a_warning(write_dicom, tags):
+    mammogram = mammo.read_mammogram(write_dicom(stored(12), bits=12, **tags))
+    np.testing.assert_allclose(mammogram.image, RAMP, atol=1e-3)
+    assert "window" in mammogram.warnings[0]
+
+
+def test_tags_with_several_values(write_dicom):
+    mammogram = mammo.read_mammogram(
+        write_dicom(stored(12), bits=12, ImageLaterality=["L", "R"], Modality=["MG", "OT"])
+    )
+    assert mammogram.laterality == "L"
+
+
+def test_a_private_transfer_syntax_is_no_crash(write_dicom):
+    path = write_dicom(stored(12), bits=12)
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1", b"1.2.840.113619.5.21"))
+    with pytest.raises(mammo.MammoError):
+        mammo.read_mammogram(path)
+
+
+def test_a_picture_taken_on_its_side_is_turned(tmp_path):
+    picture = Image.fromarray(stored(8, np.uint8)[:100])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture.save(tmp_path / "side.png", exif=turned)
+    assert mammo.read_mammogram(tmp_path / "side.png").image.shape == (128, 100)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_that_stores_white_as_zero_is_turned_round(tmp_path, bits):
+    pixels = stored(bits, np.uint8 if bits == 8 else np.uint16)
+    full = 2**bits - 1
+    Image.fromarray(full - pixels).save(tmp_path / "film.tif", tiffinfo={262: 0} if bits == 16 else {})
+    if bits == 8:
+        raw = (tmp_path / "film.tif").read_bytes()
+        entry = bytes([6, 1, 3, 0, 1, 0, 0, 0])  # tag 262, a SHORT, one value
+        assert raw.count(entry + b"\x01") == 1
+        (tmp_path / "film.tif").write_bytes(raw.replace(entry + b"\x01", entry + b"\x00"))
+    np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.tif").image, pixels / full, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mutated_files_are_read_or_refused_and_nothing_else(tmp_path, write_dicom):
+    """A thousand files with bytes changed, cut out or put in: an image or a MammoError."""
+    rng = np.random.default_rng(0)
+    sources = [write_dicom(stored(12), bits=12, WindowCenter=2048, WindowWidth=2048, PixelSpacing=[0.1, 0.1])]
+    for name, pixels in (
+        ("a.png", stored(16)),
+        ("a.tif", stored(16)),
+        ("a.pgm", stored(8, np.uint8)),
+        ("a.jpg", stored(8, np.uint8)),
+    ):
+        Image.fromarray(pixels).save(tmp_path / name)
+        sources.append(tmp_path / name)
+    outcomes = {"read": 0, "refused": 0}
+    for source in sources:
+        whole = source.read_bytes()
+        for _ in range(200):
+            content = bytearray(whole)
+            for at in rng.integers(0, min(len(content), 2000), rng.integers(1, 20)):
+                content[at] = rng.integers(256)
+            if rng.random() < 0.2:
+                content = content[: rng.integers(1, len(content))]
+            mutant = tmp_path / f"mutant{source.suffix}"
+            mutant.write_bytes(content)
+            try:
+                image = mammo.read_mammogram(mutant).image
+                assert image.ndim == 2
+                assert np.isfinite(image).all()
+                outcomes["read"] += 1
+            except mammo.MammoError:
+                outcomes["refused"] += 1
+    assert min(outcomes.values()) > 50, outcomes
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):

@@ -138,6 +138,7 @@ def test_an_interrupted_set_is_completed(tmp_path):
     (tmp_path / "a" / "manifest.csv").unlink()
     for path in sorted((tmp_path / "a" / "images").iterdir())[3:]:
         path.unlink()
+    (tmp_path / "a" / "images" / "S00003_L_CC.png.123.partial").write_bytes(b"half")
     kept = sorted((tmp_path / "a" / "images").iterdir())[0]
     before = kept.stat().st_mtime_ns
     small(tmp_path / "a")
@@ -154,7 +155,9 @@ def test_a_finished_set_is_not_made_again(tmp_path):
 
 def test_other_settings_replace_the_set_but_foreign_files_are_safe(tmp_path):
     small(tmp_path / "a")
+    (tmp_path / "a" / "notes.txt").write_text("mine too")
     assert len(small(tmp_path / "a", patients=20)) == 40
+    assert (tmp_path / "a" / "notes.txt").exists()
     assert len(list((tmp_path / "a" / "images").iterdir())) == 40
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -163,7 +166,30 @@ def test_other_settings_replace_the_set_but_foreign_files_are_safe(tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("settings", [{"patients": 3}, {"difficulty": 1.5}, {"image_size": (64, 64)}])
+def test_somebody_elses_dataset_json_is_no_claim(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "scan.png").touch()
+    (tmp_path / "dataset.json").write_text('{"name": "another program"}')
+    with pytest.raises(mammo.MammoError, match="other files"):
+        small(tmp_path)
+    assert (tmp_path / "images" / "scan.png").exists()
+
+
+def test_a_lost_image_is_drawn_again(tmp_path):
+    table = small(tmp_path / "a")
+    whole = digests(tmp_path / "a")
+    Path(table.path[3]).unlink()
+    small(tmp_path / "a")
+    assert digests(tmp_path / "a") == whole
+
+
+def test_every_shape_that_is_allowed_can_be_drawn(tmp_path):
+    small(tmp_path / "narrow", patients=40, image_size=(200, 120))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"patients": 15}, {"difficulty": 1.5}, {"image_size": (64, 64)}, {"image_size": (512, 128)}]
+)
 def test_impossible_settings_are_refused(tmp_path, settings):
     with pytest.raises(mammo.MammoError):
         small(tmp_path / "a", **settings)

@@ -25,12 +25,13 @@ def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
     assert len(history["loss"]) == 2
 
 
-def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_path):
+def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_path, monkeypatch):
     """... and like the head's training it never opens a test image: here they are gone."""
     table = mammo.generate_dataset(tmp_path / "d", patients=16, seed=4, image_size=(192, 144), processes=1)
     for path in table.path[table.split == "test"]:
         Path(path).unlink()
     mammo.train_head(fresh_model, table, epochs=1, copies=0)
+    monkeypatch.setattr(fresh_model, "evaluate", lambda *args, **options: [np.inf])  # whatever comes is better
     before = weights_by_layer(fresh_model)
     mammo.fine_tune(fresh_model, table, epochs=1)
     changed = changed_layers(before, weights_by_layer(fresh_model))
@@ -52,17 +53,23 @@ def test_validation_images_are_not_augmented_and_training_images_are(fresh_model
 
     def spy(seed=0):
         layers = inner(seed)
-        call = layers.__call__
 
         def recorded(images, training=None):
             seen.append(len(images))
-            return call(images, training=training)
+            return layers(images, training=training)
 
         return recorded
 
     monkeypatch.setattr("mammo.training.augmentation", spy)
     mammo.train_head(fresh_model, demo, epochs=1, copies=2)
-    assert seen == [int((demo.split == "train").sum())] * 2
+    assert sum(seen) == 2 * int((demo.split == "train").sum())
+
+
+def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
+    before = weights_by_layer(fresh_model)
+    mammo.fine_tune(fresh_model, demo, epochs=1, learning_rate=1.0)
+    assert not changed_layers(before, weights_by_layer(fresh_model))
+    assert "left as it was" in capsys.readouterr().out
 
 
 def test_it_learns_what_can_be_learned(fresh_model, demo):

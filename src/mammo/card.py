@@ -20,7 +20,8 @@ CARD_KEYS = (
 
 def check_card(card: dict, where: str) -> None:
     """Raise MammoError where the card lacks something that an answer of its model depends on."""
-    absent = [key for key in CARD_KEYS if key not in card]
+    absent = [key for key in CARD_KEYS if not isinstance(card, dict) or key not in card]
+    absent += [f"calibration {key}" for key in ("slope", "intercept") if not absent and key not in card["calibration"]]
     if absent:
         raise MammoError(
             f"{where} lacks {', '.join(absent)}. Evaluate the model with mammo.evaluate and save it again."
@@ -50,7 +51,9 @@ it is not a medical device and must not be used to diagnose anyone.
 - Trained and tested on: **{", ".join(card["sources"])}** images. It says nothing about other images.
 - Weights before training: {card["weights"]}. Image size: {height} x {width}. Seed: {card["seed"]}.
 - Threshold: {card["threshold"]:.4f}, {card["threshold_rule"]}.
-- Calibration: {calibration["method"]} {calibration["temperature"]:.3f}, fitted on {calibration["fitted_on"]}.
+- Calibration: {calibration["method"]}, slope {calibration["slope"]:.3f} and intercept {calibration["intercept"]:.3f}
+  of the log-odds, from validation patients. It holds at their prevalence of {calibration["prevalence"]:.0%} malignant
+  images; screening has far fewer, and there a probability means less than it says.
 - Training: {card.get("training", "see the counts below")}.
 - Normal images: {card["normal_images"]}.
 - Versions: {versions}.

@@ -3,22 +3,23 @@
     report = mammo.evaluate(mammo.predict_manifest(model, manifest))
     report["auc"], report["auc_interval"]
 
-Everything that is chosen (temperature, threshold) is chosen on validation patients; everything that is
+Everything that is chosen (calibration, threshold) is chosen on validation patients; everything that is
 reported is measured on test patients. Intervals come from a bootstrap that resamples patients, not
-images: two views of one breast are not two independent cases.
+images: two views of one breast are not two independent cases. Near a perfect result such an interval is
+too narrow: simulated with 50 patients of two images, a 95 % interval held the true AUC in 91 % of the
+cases where that was 0.90, and in 87 % where it was 0.97.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
     confusion_matrix,
-    log_loss,
     roc_auc_score,
     roc_curve,
 )
@@ -36,7 +37,7 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     `scored` is a manifest with a column `probability`, the model's own for malignant, in [0, 1].
     Returns a dict that fits into JSON: AUC, average precision, Brier score, sensitivity and specificity, each
     with a 95 % interval under `<name>_interval`; the confusion matrix (rows truth, columns answer, in the
-    order of CLASS_NAMES); the threshold, the temperature and how they were chosen; and the counts.
+    order of CLASS_NAMES); the threshold, the calibration and how they were chosen; and the counts.
     Raises MammoError where a split is missing, leaks, or has one class only.
     """
     if "probability" not in scored:
@@ -46,11 +47,12 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     validation, test = rows_of(scored, "validation"), rows_of(scored, "test")
     truth = class_indices(validation)
     raw = _probabilities(validation, truth)
-    temperature = fit_temperature(truth, raw)
-    threshold = threshold_at_sensitivity(truth, calibrated(raw, temperature), target_sensitivity)
+    slope, intercept = fit_calibration(truth, raw)
+    threshold = threshold_at_sensitivity(truth, calibrated(raw, slope, intercept), target_sensitivity)
+    calibration = {"method": "Platt scaling", "slope": slope, "intercept": intercept, "prevalence": float(truth.mean())}
 
     truth = class_indices(test)
-    probability = calibrated(_probabilities(test, truth), temperature)
+    probability = calibrated(_probabilities(test, truth), slope, intercept)
     patients = test["patient_id"].to_numpy()
     report = {}
     for name, measure in measures(threshold).items():
@@ -63,8 +65,8 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
         "confusion": confusion_matrix(truth, probability >= threshold, labels=[0, 1]).tolist(),
         "threshold": float(threshold),
         "threshold_rule": f"highest with a sensitivity of at least {target_sensitivity:g} on validation patients",
-        "calibration": {"method": "temperature", "temperature": temperature, "fitted_on": "validation patients"},
-        "interval_method": f"95 % percentile bootstrap, {RESAMPLES} resamples of patients, seed {seed}",
+        "calibration": calibration,
+        "interval_method": f"95 % bootstrap, {RESAMPLES} resamples of patients, seed {seed}; too narrow near 1",
         "normal_images": "counted as not malignant" if (test["label"] == "normal").any() else "none",
         "counts": {
             split: {
@@ -114,20 +116,29 @@ def threshold_at_sensitivity(truth, probability, target: float) -> float:
     return float(positive[int(np.floor((1 - target) * len(positive) + 1e-9))])
 
 
-def calibrated(probability, temperature: float):
-    """Temperature scaling: the log-odds divided by `temperature`. Keeps the order, so the AUC too."""
+def calibrated(probability, slope: float, intercept: float):
+    """The probability whose log-odds are `slope` times the model's plus `intercept`; the order, and the AUC, stay."""
     p = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
-    return expit(logit(p) / temperature)
+    return expit(slope * logit(p) + intercept)
 
 
-def fit_temperature(truth, probability) -> float:
-    """The temperature that minimises the log loss (Guo et al., On calibration of modern neural networks, 2017)."""
-    result = minimize_scalar(
-        lambda log_t: log_loss(truth, calibrated(probability, np.exp(log_t)), labels=[0, 1]),
-        bounds=(np.log(0.05), np.log(20)),
-        method="bounded",
-    )
-    return float(np.exp(result.x))
+def fit_calibration(truth, probability) -> tuple[float, float]:
+    """Slope (above 0) and intercept for `calibrated`, by Platt's method (Advances in Large Margin Classifiers, 1999).
+
+    His smoothed targets keep the slope finite where a few patients are told apart perfectly. The intercept
+    makes up for class weights: the probability is right at the prevalence of these patients, and at no other.
+    """
+    truth = np.asarray(truth)
+    positive, negative = truth.sum(), (1 - truth).sum()
+    target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    odds = logit(np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7))
+
+    def loss(parameters):
+        z = np.exp(parameters[0]) * odds + parameters[1]
+        return np.mean(np.logaddexp(0, z) - target * z)
+
+    log_slope, intercept = minimize(loss, [0.0, 0.0], method="L-BFGS-B", bounds=[(-5, 3), (-20, 20)]).x
+    return float(np.exp(log_slope)), float(intercept)
 
 
 def roc_band(truth, probability, patients, resamples: int = 300, seed: int = 0):

@@ -20,17 +20,16 @@ def grad_cam(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """float32 (height, width) in [0, 1] for one input (height, width, 1); 0 everywhere where nothing raised the score.
 
     The score is the log-odds of malignant against benign, which unlike the probability does not go flat
-    when the model is sure.
+    when the model is sure. The map is relative: its brightest place is 1, however little that place did.
     """
     below = keras.Model(model.input, model.get_layer(LAST_CONVOLUTION).output)
+    output = model.get_layer(HEAD[1])
     maps = below(x[None], training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        head = maps
-        for name in (FEATURES, *HEAD):
-            head = model.get_layer(name)(head)
-        logs = tf.math.log(tf.clip_by_value(head[0], 1e-12, 1.0))
-        score = logs[1] - logs[0]
+        hidden = model.get_layer(HEAD[0])(model.get_layer(FEATURES)(maps))
+        logits = tf.matmul(hidden, output.kernel) + output.bias
+        score = logits[0, 1] - logits[0, 0]
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     coarse = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1)[0], np.float32), 0)
     heat = np.asarray(Image.fromarray(coarse).resize((x.shape[1], x.shape[0]), Image.BICUBIC))

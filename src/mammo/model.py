@@ -1,7 +1,7 @@
 """ResNet50 with a small head, and the folder it is saved in.
 
     model = mammo.build_model(weights="imagenet")         # or "demo", a weights file, a saved folder, None
-    mammo.save_classifier("my_model", model, report, weights="imagenet")
+    mammo.save_classifier("my_model", model, report)
 
 The model takes `(batch, height, width, 1)` float32 in [0, 1], dense tissue bright, and returns
 `(batch, 2)` probabilities in the order of `mammo.CLASS_NAMES`. All that follows the grey image is inside
@@ -11,6 +11,7 @@ last convolution by name, and `model.keras` loads in Keras' safe mode.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -18,6 +19,7 @@ import shutil
 import socket
 import tempfile
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is first imported
@@ -36,6 +38,7 @@ IMAGENET_MEANS = (103.939, 116.779, 123.68)
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
 DOWNLOAD_TIMEOUT_S = 20
+VERSIONS = ("mammo", "tensorflow", "keras", "numpy", "pydicom", "scikit-image")
 DEMO = Path(__file__).parent / "demo"  # made by mammo.pretraining
 
 
@@ -60,7 +63,9 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False) 
     x = keras.layers.Dense(2, activation="softmax", dtype="float32", name=HEAD[1])(x)
     if not quiet:
         print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {describe_weights(weights)}")
-    return keras.Model(grey, x, name="resnet50_mammo")
+    model = keras.Model(grey, x, name="resnet50_mammo")
+    model.starting_weights = describe_weights(weights)
+    return model
 
 
 def describe_weights(weights) -> str:
@@ -144,38 +149,57 @@ def image_size_of(model: keras.Model) -> tuple[int, int]:
     return tuple(model.input_shape[1:3])
 
 
-def save_classifier(folder, model: keras.Model, report: dict, weights, seed: int = 0, **facts) -> dict:
+def save_classifier(folder, model: keras.Model, report: dict, seed: int = 0, **facts) -> dict:
     """Write `model.keras`, `card.json` and `MODEL_CARD.md`, whole or not at all; returns the card.
 
-    `report` is what `mammo.evaluate` returned, `weights` what `build_model` was given, `seed` the
-    training's; further `facts` go into the card as they are. An older model in `folder` is replaced;
-    a folder that holds something else is refused with a MammoError.
+    `report` is what `mammo.evaluate` returned, `seed` the training's; further `facts` go into the card as
+    they are. An older model in `folder` is replaced; a folder that holds something else is refused with a
+    MammoError.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / "card.json").is_file():
+    if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
         raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
-    card = make_card(model, report, weights, seed, **facts)
+    card = make_card(model, report, seed, **facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
         bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer's state behind
         bare.save(new / "model.keras")
-        (new / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        (new / "MODEL_CARD.md").write_text(card_text(card))
-        if folder.exists():
-            shutil.move(folder, Path(scratch) / "old")
-        os.replace(new, folder)
+        card["model_sha256"] = _sha256(new / "model.keras")
+        (new / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        (new / "MODEL_CARD.md").write_text(card_text(card), encoding="utf-8")
+        _swap(new, folder, Path(scratch) / "old")
     return card
 
 
-def make_card(model: keras.Model, report: dict, weights, seed: int, **facts) -> dict:
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    """Put `new` where `folder` is; if that fails, what was there is there again."""
+    if folder.exists():
+        shutil.move(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if old.exists():
+            shutil.move(old, folder)
+        raise
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def make_card(model: keras.Model, report: dict, seed: int, **facts) -> dict:
     """What is known about a model, in one dict that fits into JSON; raises MammoError where something is missing."""
     card = {
         "image_size": list(image_size_of(model)),
-        "weights": describe_weights(weights),
+        "weights": getattr(model, "starting_weights", "unknown"),
         "seed": seed,
-        "versions": {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
         **report,
         **facts,
     }
@@ -194,17 +218,21 @@ def read_folder(folder) -> tuple[keras.Model, dict]:
         if not (folder / name).is_file():
             raise MammoError(f"{folder} has no {name}; it is not a saved classifier. Notebook 02 makes one.")
     try:
-        card = json.loads((folder / "card.json").read_text())
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise MammoError(f"{folder / 'card.json'} is damaged ({error}). Save the model again.") from None
     check_card(card, f"{folder / 'card.json'}")
+    if _sha256(folder / "model.keras") != card["model_sha256"]:
+        raise MammoError(
+            f"The card in {folder} contradicts the model file: it belongs to another one. Save both again."
+        )
     try:
         model = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=True)
         size, outputs = image_size_of(model), model.output_shape[-1]
     except Exception as error:
         raise MammoError(f"{folder / 'model.keras'} cannot be loaded ({_short(error)}).") from None
     if list(size) != list(card["image_size"]) or outputs != len(card["class_names"]):
-        raise MammoError(f"The card in {folder} contradicts the model: it belongs to another one. Save both again.")
+        raise MammoError(f"The card in {folder} contradicts the model: image size or classes differ. Save both again.")
     return model, card
 
 
@@ -217,4 +245,4 @@ def read_demo() -> tuple[keras.Model, dict]:
 
 
 def _demo_card() -> dict:
-    return json.loads((DEMO / "card.json").read_text())
+    return json.loads((DEMO / "card.json").read_text(encoding="utf-8"))

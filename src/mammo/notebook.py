@@ -56,17 +56,20 @@ class Upload:
     notebook: the widget is emptied as soon as they are saved.
     """
 
-    def __init__(self):
+    def __init__(self, path=None):
         self._folder = tempfile.TemporaryDirectory(prefix="mammo-upload-")
-        self._uploaded: Path | None = None
+        self._uploaded = Path(path) if path is not None else None
+        self._told = False
 
     @property
     def path(self) -> Path:
-        """The uploaded file, or the sample with a line that says so."""
+        """The uploaded file, or the sample, the first time with a line that says so."""
         if self._uploaded:
             return self._uploaded
         sample = sample_mammogram()
-        print(f"Nothing was uploaded: a real sample is used.\n{SAMPLE_CREDIT}")
+        if not self._told:
+            print(f"Nothing was uploaded: a real sample is used.\n{SAMPLE_CREDIT}")
+            self._told = True
         return sample
 
     def keep(self, name: str, content: bytes) -> Path:
@@ -79,12 +82,15 @@ class Upload:
         return path
 
 
-def upload() -> Upload:
+def upload(path=None) -> Upload:
     """Ask for one mammogram: Colab's own dialog there, a button in Jupyter and VS Code, nothing elsewhere.
 
     In Colab it waits for the file. In Jupyter the button stays; choose a file, then run the next cells.
+    With the `path` of a file that is on this machine already, nothing is asked.
     """
-    chosen = Upload()
+    chosen = Upload(path)
+    if path is not None:
+        return chosen
     if "google.colab" in sys.modules:
         _upload_in_colab(chosen)
     else:
@@ -133,6 +139,7 @@ def _show_button(chosen: Upload) -> None:
 
     button.observe(received, names="value")
     display(button, answer)
+    print('If a large file does not arrive, write upload("path/of/the/file.dcm") in this cell instead.')
 
 
 def _files_of(value) -> list[tuple[str, bytes]]:

@@ -31,7 +31,8 @@ def save_figure(figure: Figure, path) -> Path:
 def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
     """Images (height, width) in [0, 1] in a grid; `outlines` are masks whose border is drawn, or None."""
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 3.6 * rows), squeeze=False)
+    tall = max(image.shape[0] / image.shape[1] for image in images)
+    figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, (2.6 * tall + 0.3) * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     outlines = outlines if outlines is not None else [None] * len(images)
@@ -109,17 +110,30 @@ def reliability(truth, probability, bins: int = 8) -> Figure:
     return figure
 
 
-def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=()) -> Figure:
+def learning_curves(stages: dict) -> Figure:
+    """AUC by number of images seen, one panel a stage: `{"patches": (images, aucs), ...}`."""
+    figure, axes = plt.subplots(1, len(stages), figsize=(4.5 * len(stages), 3.5), squeeze=False, sharey=True)
+    for axis, (stage, (images, aucs)) in zip(axes[0], stages.items(), strict=True):
+        axis.plot(images, aucs, "o-", color=BENIGN_COLOUR, markersize=3)
+        axis.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+        axis.set(title=stage, xlabel="images seen, each once", ylim=(0.4, 1.01))
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("AUC, malignant against benign")
+    figure.tight_layout()
+    return figure
+
+
+def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=(), mirrored=False) -> Figure:
     """One answer: the original with the breast's outline, the crop, the heatmap on it, the number, the warnings."""
     figure, axes = plt.subplots(1, 4, figsize=(14, 5), gridspec_kw={"width_ratios": [1, 1, 1, 0.35]})
     axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)
     axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)
     axes[0].set_title("as read, breast outlined")
     axes[1].imshow(breast, cmap="gray", vmin=0, vmax=1)
-    axes[1].set_title("what the model sees")
+    axes[1].set_title("what the model sees (mirrored)" if mirrored else "what the model sees")
     axes[2].imshow(breast, cmap="gray", vmin=0, vmax=1)
     axes[2].imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.45 * (heatmap > 0.05))
-    axes[2].set_title("Grad-CAM: what raised the score")
+    axes[2].set_title("Grad-CAM: what raised the score most")
     for axis in axes[:3]:
         axis.axis("off")
     bar = axes[3]

@@ -64,9 +64,10 @@ class Classifier:
     def predict(self, path) -> Prediction:
         """Read a file and answer; raises MammoError where the file cannot be judged."""
         mammogram, breast, x = prepare(path, image_size_of(self.model))
+        calibration = self.card["calibration"]
         raw = float(np.asarray(self.model(x[None], training=False))[0, 1])
         return Prediction(
-            probability=float(calibrated(raw, self.card["calibration"]["temperature"])),
+            probability=float(calibrated(raw, calibration["slope"], calibration["intercept"])),
             threshold=float(self.card["threshold"]),
             heatmap=on_breast(grad_cam(self.model, x), breast.image),
             breast=breast,
@@ -77,6 +78,8 @@ class Classifier:
     def _doubts(self, breast: Breast):
         if set(self.card["sources"]) <= {"synthetic", "noise"}:
             yield SYNTHETIC_ONLY
+        if breast.mask.mean() > 0.97:
+            yield "No background was found around the breast: is this a whole mammogram?"
         tissue = breast.image[breast.image > 0]
         if tissue.size and np.percentile(tissue, 95) - np.percentile(tissue, 5) < 0.1:
             yield "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
@@ -99,7 +102,10 @@ def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int
     return manifest.assign(probability=run_batches(model, images, batch_size, "predicting")[:, 1].astype(np.float64))
 
 
-def run_batches(model: keras.Model, images: np.ndarray, batch_size: int, title: str) -> np.ndarray:
-    """The model's output for every image, in inference mode, with a progress bar."""
-    starts = tqdm(range(0, len(images), batch_size), desc=title, unit="batch")
-    return np.concatenate([model.predict_on_batch(images[start : start + batch_size]) for start in starts])
+def run_batches(model: keras.Model, images: np.ndarray, batch_size: int, title: str, change=None) -> np.ndarray:
+    """The model's output for every image, in inference mode, with a progress bar; `change` is done to each batch."""
+    outputs = []
+    for start in tqdm(range(0, len(images), batch_size), desc=title, unit="batch"):
+        batch = images[start : start + batch_size]
+        outputs.append(model.predict_on_batch(batch if change is None else np.asarray(change(batch))))
+    return np.concatenate(outputs)

@@ -145,10 +145,24 @@ def prepare(path, image_size) -> tuple[Mammogram, Breast, np.ndarray]:
 
 
 def load_images(manifest: pd.DataFrame, image_size, workers: int = 2, title: str = "reading images") -> np.ndarray:
-    """The model's inputs for every row of a manifest: float32 (rows, height, width, 1) in [0, 1]."""
-    images = np.empty((len(manifest), *image_size, 1), np.float32)
+    """The model's inputs for every row of a manifest: float32 (rows, height, width, 1) in [0, 1].
+
+    Raises one MammoError that names the files that cannot be used.
+    """
+    images, failed = np.empty((len(manifest), *image_size, 1), np.float32), []
+
+    def load(row: int) -> None:
+        try:
+            images[row] = prepare(manifest["path"].iloc[row], image_size)[2]
+        except MammoError as error:
+            failed.append(str(error))
+
     with ThreadPoolExecutor(workers) as pool:
-        inputs = pool.map(lambda path: prepare(path, image_size)[2], manifest["path"])
-        for row, x in enumerate(tqdm(inputs, total=len(manifest), desc=title, unit="image")):
-            images[row] = x
+        for _ in tqdm(pool.map(load, range(len(manifest))), total=len(manifest), desc=title, unit="image"):
+            pass
+    if failed:
+        listed = "\n".join(sorted(failed)[:10])
+        raise MammoError(
+            f"{len(failed)} of {len(manifest)} images cannot be used; take them out of the manifest.\n{listed}"
+        )
     return images

@@ -22,6 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
@@ -202,12 +203,15 @@ def finish(trained, folder: Path) -> None:
     import keras
 
     from mammo import model as m
-    from mammo import quantised
+    from mammo import plots, quantised
     from mammo.evaluation import evaluate
     from mammo.prediction import predict_manifest
     from mammo.synthetic import generate_dataset
 
     keras.mixed_precision.set_global_policy("float32")
+    log = pd.read_csv(folder / "log.csv", names=["stage", "step", "images", "loss", "auc"])
+    curves = {stage: (rows["images"], rows["auc"]) for stage, rows in log.groupby("stage")}
+    plots.save_figure(plots.learning_curves(curves), folder / "curve.png")
     manifest = generate_dataset(folder / "measured_on", patients=MEASURED_PATIENTS, seed=SEED)
     manifest = split_by_patient(manifest, fractions=(0.05, 0.2, 0.75), seed=SEED)
     manifest = manifest[manifest["split"] != "train"].reset_index(drop=True)
@@ -223,9 +227,9 @@ def finish(trained, folder: Path) -> None:
     training = (
         f"{PATCH_STEPS * PATCH_BATCH} patches and {WHOLE_STEPS * WHOLE_BATCH} whole images, synthetic, none seen twice"
     )
-    card = m.make_card(model, report, weights=None, seed=SEED, training=training, weights_sha256=sha256)
-    (demo / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    (demo / "MODEL_CARD.md").write_text(m.card_text(card))
+    card = m.make_card(model, report, seed=SEED, training=training, weights_sha256=sha256)
+    (demo / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    (demo / "MODEL_CARD.md").write_text(m.card_text(card), encoding="utf-8")
     print(f"Done: {demo}, {(demo / 'weights.npz').stat().st_size / 1e6:.1f} MB")
 
 

@@ -16,14 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pydicom.misc import is_dicom
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.multival import MultiValue
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder
+from pydicom.uid import UID
 
 from mammo.errors import MammoError
 
 MIN_SIDE = 100  # pixels; the smallest published lesion crops of whole breasts are larger
 MAX_PIXELS = 100_000_000  # three times the largest mammogram: more is a mistake or an attack
+PICTURE_FORMATS = ("PNG", "JPEG", "TIFF", "PPM", "BMP", "WEBP")
+TIFF_POLARITY = 262  # PhotometricInterpretation; 0 is WhiteIsZero
 BREAST_MODALITIES = {"MG"}
 VAGUE_MODALITIES = {"", "OT", "CR", "SC"}  # digitised films are sometimes filed under these
 
@@ -55,55 +59,54 @@ def read_mammogram(path) -> Mammogram:
     colour, blank, absurdly small or large, or a DICOM of another kind of examination.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MammoError(f"{path}: there is no such file. Check the path and the spelling.")
-    if path.stat().st_size == 0:
-        raise MammoError(f"{path.name} is empty (0 bytes). The copy or upload was probably cut off: repeat it.")
     try:
-        mammogram = _read_dicom(path) if is_dicom(path) else _read_picture(path)
+        if not path.is_file():
+            raise MammoError(f"{path}: there is no such file. Check the path and the spelling.")
+        if path.stat().st_size == 0:
+            raise MammoError(f"{path.name} is empty (0 bytes). The copy or upload was probably cut off: repeat it.")
+        return _checked(_read_dicom(path) if is_dicom(path) else _read_picture(path))
+    except MammoError:
+        raise
     except MemoryError:
         raise MammoError(f"{path.name} does not fit into memory. Export it at a smaller size.") from None
-    return _checked(mammogram)
+    except Exception as error:  # damaged files fail anywhere inside the decoders, in any way
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MammoError(
+            f"{path.name} is damaged, cut off, or written in a way that is not known here ({reason}). "
+            "Copy or export it again."
+        ) from None
 
 
 def _read_dicom(path: Path) -> Mammogram:
-    try:
-        header = pydicom.dcmread(path)
-        modality = str(header.get("Modality", "") or "").upper()
-        frames = int(header.get("NumberOfFrames", 1) or 1)
-        size = int(header.Rows) * int(header.Columns) * frames
-    except Exception as error:  # a damaged header can fail anywhere inside pydicom
-        raise MammoError(_damaged(path, "DICOM header", error)) from None
+    header = pydicom.dcmread(path)
+    modality = _text(header, "Modality")
+    if not modality and "Rows" not in header:
+        raise MammoError(f"{path.name} is cut off: its DICOM header ends too early. Copy or export it again.")
     if modality not in BREAST_MODALITIES and not _vague_but_breast(header, modality):
         raise MammoError(
-            f"{path.name} is a DICOM image of modality {modality or 'unknown'}, not a mammogram (MG). "
+            f"{path.name} is a DICOM file of modality {modality or 'unknown'}, not a mammogram (MG). "
             "Choose a mammography image."
         )
+    if "Rows" not in header or "PixelData" not in header:
+        raise MammoError(f"{path.name} is a DICOM file without an image. Choose the mammogram itself.")
+    frames = int(header.get("NumberOfFrames", 1) or 1)
     if frames > 1:
         raise MammoError(
             f"{path.name} holds {frames} frames (tomosynthesis?). Export one slice, or the synthetic 2-D view."
         )
-    if size > MAX_PIXELS:
-        raise MammoError(_too_large(path, int(header.Columns), int(header.Rows)))
-    syntax = pydicom.uid.UID(header.file_meta.get("TransferSyntaxUID", ""))
-    try:
-        stored = header.pixel_array
-    except Exception as error:
-        raise MammoError(_damaged(path, f"pixel data ({syntax.name})", error)) from None
-    notes = []
+    if header.Rows * header.Columns > MAX_PIXELS:
+        raise MammoError(_too_large(path, header.Columns, header.Rows))
+    _check_decoder(path, header)
+    stored = header.pixel_array
     if stored.ndim == 3:
         stored = _grey_from_channels(stored, path)
+    notes = []
     if modality not in BREAST_MODALITIES:
         notes.append("The DICOM header does not say that this is mammography; it was read because it says breast.")
-    if str(header.get("PresentationIntentType", "")).upper() == "FOR PROCESSING":
+    if _text(header, "PresentationIntentType") == "FOR PROCESSING":
         notes.append("This is a raw image (For Processing). The model expects one made for viewing (For Presentation).")
-    try:
-        pixels, bits = _displayed(header, stored, path)
-    except MammoError:
-        raise
-    except Exception as error:
-        raise MammoError(_damaged(path, "window or look-up table", error)) from None
-    inverted = str(header.get("PhotometricInterpretation", "")) == "MONOCHROME1"
+    pixels, bits = _displayed(header, stored, notes)
+    inverted = _text(header, "PhotometricInterpretation") == "MONOCHROME1"
     return Mammogram(
         image=1 - pixels if inverted else pixels,
         file=path.name,
@@ -111,20 +114,43 @@ def _read_dicom(path: Path) -> Mammogram:
         bits=bits,
         inverted=inverted,
         view=_view(header),
-        laterality=str(header.get("ImageLaterality", "") or header.get("Laterality", "") or "") or None,
+        laterality=_text(header, "ImageLaterality") or _text(header, "Laterality") or None,
         pixel_spacing_mm=_spacing(header),
         warnings=tuple(notes),
     )
 
 
+def _text(header, tag: str) -> str:
+    """A tag's first value in capitals; empty where the tag is missing."""
+    value = header.get(tag)
+    if isinstance(value, MultiValue):
+        value = value[0] if value else ""
+    return str(value or "").strip().upper()
+
+
+def _check_decoder(path: Path, header) -> None:
+    syntax = UID(str(header.file_meta.get("TransferSyntaxUID", "")))
+    if not syntax.is_transfer_syntax or not syntax.is_compressed:
+        return
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        raise MammoError(
+            f"{path.name} is compressed as {syntax.name}, for which no decoder is installed. "
+            "Install one with `pip install python-gdcm`, or export the image uncompressed."
+        )
+
+
 def _vague_but_breast(header, modality: str) -> bool:
-    return modality in VAGUE_MODALITIES and "BREAST" in str(header.get("BodyPartExamined", "")).upper()
+    return modality in VAGUE_MODALITIES and "BREAST" in _text(header, "BodyPartExamined")
 
 
 def _view(header) -> str | None:
     """The view; CBIS-DDSM keeps it under Patient Orientation."""
-    said = [str(header.get(tag, "") or "").upper() for tag in ("ViewPosition", "PatientOrientation")]
-    return said[0] or (said[1] if said[1] in ("CC", "MLO") else None)
+    elsewhere = _text(header, "PatientOrientation")
+    return _text(header, "ViewPosition") or (elsewhere if elsewhere in ("CC", "MLO") else None)
 
 
 def _spacing(header) -> tuple[float, float] | None:
@@ -136,27 +162,33 @@ def _spacing(header) -> tuple[float, float] | None:
     return rows, columns
 
 
-def _displayed(header, stored: np.ndarray, path: Path) -> tuple[np.ndarray, int]:
-    """Stored values as the header wants them shown, before polarity: float32 in [0, 1]; and the bits used."""
+def _displayed(header, stored: np.ndarray, notes: list[str]) -> tuple[np.ndarray, int]:
+    """Stored values as the header wants them shown, before polarity: float32 in [0, 1]; and the bits used.
+
+    A window or table that cannot be applied is left out, with a note.
+    """
     values = apply_modality_lut(stored, header)
-    has_voi = "VOILUTSequence" in header or ("WindowCenter" in header and "WindowWidth" in header)
-    if not has_voi:
-        return scale_to_unit(_finite(values, path))
-    shown = np.asarray(apply_voi_lut(values, header), np.float32)
+    if header.get("VOILUTSequence") or ("WindowCenter" in header and "WindowWidth" in header):
+        try:
+            shown = np.asarray(apply_voi_lut(values, header), np.float32)
+            low, high = _shown_range(header)
+            if high != low and np.isfinite(shown).all():
+                return np.clip((shown - low) / (high - low), 0, 1), int(header.BitsStored)
+        except Exception as error:  # what a broken window raises is pydicom's affair
+            del error
+        notes.append("The window in the header cannot be applied; the image is shown at its full range.")
+    return scale_to_unit(values)
+
+
+def _shown_range(header) -> tuple[float, float]:
+    """Lowest and highest value that pydicom's VOI step returns for this header."""
     if header.get("VOILUTSequence"):
-        top = 2.0 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1
-        return np.clip(shown / top, 0, 1), int(header.BitsStored)
-    low, high = _window_output_range(header)
-    return np.clip((shown - low) / (high - low), 0, 1), int(header.BitsStored)
-
-
-def _window_output_range(header) -> tuple[float, float]:
-    """Lowest and highest value that pydicom's windowing returns: the range of the modality LUT's output."""
+        return 0.0, 2.0 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    if header.get("ModalityLUTSequence"):
+        return 0.0, 2.0 ** int(header.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     bits = int(header.BitsStored)
     signed = int(header.PixelRepresentation) == 1
     low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
-    if header.get("ModalityLUTSequence"):
-        return 0.0, 2.0 ** int(header.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     slope, intercept = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
     return low * slope + intercept, high * slope + intercept
 
@@ -165,7 +197,7 @@ def _read_picture(path: Path) -> Mammogram:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the size is checked below, before a pixel is decoded
-            picture = Image.open(path)
+            picture = Image.open(path, formats=PICTURE_FORMATS)
     except Image.DecompressionBombError:
         raise MammoError(f"{path.name} claims an absurd number of pixels and was not opened.") from None
     except UnidentifiedImageError:
@@ -173,23 +205,20 @@ def _read_picture(path: Path) -> Mammogram:
             f"{path.name} is not an image in a format known here. Use DICOM, PNG, JPEG, TIFF or PGM; "
             "renaming another file does not make it one."
         ) from None
-    except Exception as error:
-        raise MammoError(_damaged(path, "image header", error)) from None
     with picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise MammoError(_too_large(path, *picture.size))
-        try:
-            if picture.mode in ("P", "PA", "1", "LA", "CMYK", "YCbCr", "LAB", "HSV", "RGBA", "RGBX"):
-                pixels = np.asarray(picture.convert("L" if picture.mode in ("1", "LA") else "RGB"))
-            else:
-                pixels = np.asarray(picture)
-        except Exception as error:
-            raise MammoError(_damaged(path, "pixel data", error)) from None
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode in ("1", "LA"):
+            upright = upright.convert("L")
+        elif upright.mode not in ("L", "I", "F") and not upright.mode.startswith("I;16"):
+            upright = upright.convert("RGB")
+        pixels = np.asarray(upright)
+        # Pillow turns 8-bit TIFFs that store white as 0, but not 16-bit ones.
+        inverted = upright.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(TIFF_POLARITY) == 0
         kind = {"PPM": "PGM", "MPO": "JPEG"}.get(picture.format, picture.format)
-    if pixels.ndim == 3:
-        pixels = _grey_from_channels(pixels, path)
-    image, bits = scale_to_unit(_finite(pixels, path))
-    return Mammogram(image=image, file=path.name, format=kind, bits=bits)
+    image, bits = scale_to_unit(_grey_from_channels(pixels, path) if pixels.ndim == 3 else pixels)
+    return Mammogram(image=1 - image if inverted else image, file=path.name, format=kind, bits=bits, inverted=inverted)
 
 
 def scale_to_unit(pixels: np.ndarray) -> tuple[np.ndarray, int]:
@@ -197,7 +226,7 @@ def scale_to_unit(pixels: np.ndarray) -> tuple[np.ndarray, int]:
 
     12-bit data in a 16-bit file would come out black if divided by 65,535, so whole numbers are divided
     by the full scale of the bits that occur (8, 10, 12, 14 or 16). Signed values are shifted to start at
-    0; fractions that leave [0, 1] are stretched between their lowest and highest value.
+    0; fractions that leave [0, 1] are stretched between their lowest and highest value, and count as 32 bits.
     """
     values = np.asarray(pixels)
     low, high = float(values.min()), float(values.max())
@@ -209,12 +238,6 @@ def scale_to_unit(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     if low < 0 or high > 1:
         return ((values - low) / (high - low)).astype(np.float32), 32
     return values.astype(np.float32), 32
-
-
-def _finite(values: np.ndarray, path: Path) -> np.ndarray:
-    if not np.isfinite(values).all():
-        raise MammoError(f"{path.name} has pixels that are not numbers (NaN or infinity). Export it again.")
-    return values
 
 
 def _grey_from_channels(pixels: np.ndarray, path: Path) -> np.ndarray:
@@ -231,6 +254,8 @@ def _grey_from_channels(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 def _checked(mammogram: Mammogram) -> Mammogram:
     image, name = mammogram.image, mammogram.file
+    if not np.isfinite(image).all():
+        raise MammoError(f"{name} has pixels that are not numbers (NaN or infinity). Export it again.")
     height, width = image.shape
     if min(height, width) < MIN_SIDE:
         raise MammoError(
@@ -240,11 +265,6 @@ def _checked(mammogram: Mammogram) -> Mammogram:
     if float(np.ptp(image)) < 0.01:
         raise MammoError(f"{name} is blank: all its pixels are nearly the same. Export it again.")
     return mammogram
-
-
-def _damaged(path: Path, part: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return f"{path.name} is damaged or cut off: its {part} cannot be read ({reason}). Copy or export it again."
 
 
 def _too_large(path: Path, width: int, height: int) -> str:

@@ -43,11 +43,11 @@ def train_head(
     train, validation = rows_of(manifest, "train"), rows_of(manifest, "validation")
     images = load_images(train, image_size_of(model), title="reading training images")
     augment = augmentation(seed)
-    versions = [images] + [np.asarray(augment(images, training=True)) for _ in range(copies)]
-    features = np.concatenate([run_batches(backbone, v, batch_size, "features, training") for v in versions])
+    versions = [None] + [lambda batch: augment(batch, training=True)] * copies
+    features = np.concatenate([run_batches(backbone, images, batch_size, "features", change) for change in versions])
     labels = np.tile(class_indices(train), len(versions))
     seen = load_images(validation, image_size_of(model), title="reading validation images")
-    checks = run_batches(backbone, seen, batch_size, "features, validation"), one_hot(class_indices(validation))
+    checks = run_batches(backbone, seen, batch_size, "features"), one_hot(class_indices(validation))
 
     layers = [model.get_layer(name) for name in HEAD]
     head = keras.Sequential([keras.Input(features.shape[1:]), *(type(x).from_config(x.get_config()) for x in layers)])
@@ -80,7 +80,8 @@ def fine_tune(
     """Train the last stage (conv5) together with the head; returns the history.
 
     BatchNorm keeps the statistics it came with: trained on a few mammograms they would only get worse.
-    Training images are augmented afresh in every epoch. Stops by validation loss, as `train_head` does.
+    Training images are augmented afresh in every epoch. Stops by validation loss, as `train_head` does;
+    where no epoch beats the model it started from, that one is kept, and a line says so.
     """
     keras.utils.set_random_seed(seed)
     unfreeze_last_stage(model)
@@ -89,15 +90,20 @@ def fine_tune(
     seen = load_images(validation, image_size_of(model), title="reading validation images")
     labels = class_indices(train)
     model.compile(keras.optimizers.Adam(learning_rate), "categorical_crossentropy", metrics=_metrics())
+    checks = seen, one_hot(class_indices(validation))
+    before, start = model.evaluate(*checks, batch_size=batch_size, verbose=0)[0], model.get_weights()
     history = model.fit(
         AugmentedBatches(images, one_hot(labels), batch_size, seed),
         epochs=epochs,
-        validation_data=(seen, one_hot(class_indices(validation))),
+        validation_data=checks,
         validation_batch_size=batch_size,
         class_weight=class_weights(labels),
         callbacks=_callbacks("fine-tuning", epochs, patience),
         verbose=0,
     )
+    if min(history.history["val_loss"]) >= before:
+        model.set_weights(start)
+        print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
     return history.history
 
 
@@ -158,7 +164,10 @@ def class_weights(classes: np.ndarray) -> dict[int, float]:
 
 
 def _metrics() -> list:
-    return [keras.metrics.AUC(name="auc"), keras.metrics.CategoricalAccuracy(name="accuracy")]
+    return [
+        keras.metrics.AUC(name="auc", multi_label=True, num_labels=2),
+        keras.metrics.CategoricalAccuracy(name="accuracy"),
+    ]
 
 
 def _callbacks(title: str, epochs: int, patience: int) -> list:

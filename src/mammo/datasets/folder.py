@@ -18,6 +18,7 @@ from mammo.errors import MammoError
 from mammo.manifest import CLASS_NAMES, LABELS, check_manifest
 
 ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".bmp", ".webp", ""}
+JUNK = {"Thumbs.db", "desktop.ini"}  # what file managers leave behind
 
 
 def manifest(root, patient_pattern: str) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def manifest(root, patient_pattern: str) -> pd.DataFrame:
     rows = []
     for label in LABELS:
         for path in sorted((root / label).rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
+            if path.is_file() and not path.name.startswith(".") and path.name not in JUNK:
                 rows.append({"path": str(path.resolve()), "label": label, "patient_id": _patient(path, root, pattern)})
     if not rows:
         raise MammoError(f"{root} holds no images.")
@@ -57,7 +58,7 @@ def _compiled(patient_pattern: str) -> re.Pattern:
 
 def _patient(path: Path, root: Path, pattern: re.Pattern) -> str:
     inside = path.relative_to(root)
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in ENDINGS and not path.suffix[1:].isdigit():
         raise MammoError(f"{inside} is no image of a kind known here. Move it out of the folder.")
     found = pattern.search(Path(*inside.parts[1:]).as_posix())
     if not found or not found.group(1):

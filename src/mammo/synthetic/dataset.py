@@ -15,12 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
 from mammo.errors import MammoError
-from mammo.manifest import CLASS_NAMES, load_manifest, save_manifest, split_by_patient
+from mammo.manifest import CLASS_NAMES, PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
 RECIPE = 1  # raised whenever the same seed would give other pixels: an old folder is then made anew
 DIFFICULTY = 0.3
+MIN_PATIENTS = 16  # fewer cannot be split three ways with both classes in each
 
 
 def generate_dataset(
@@ -39,10 +40,11 @@ def generate_dataset(
     A folder that was made with the same settings is completed where it is not whole, and otherwise left
     as it is; one made with other settings is replaced; one that holds anything else raises MammoError.
     """
-    if patients < 12 or not 0 <= difficulty < 1 or min(image_size) < 128:
+    height, width = image_size
+    if patients < MIN_PATIENTS or not 0 <= difficulty < 1 or height < 128 or width < 0.6 * height:
         raise MammoError(
-            f"At least 12 patients, a difficulty from 0 to below 1 and 128 pixels a side are needed, not {patients}, "
-            f"{difficulty} and {tuple(image_size)}."
+            f"At least {MIN_PATIENTS} patients, a difficulty from 0 to below 1, a height of 128 pixels and a width of "
+            f"0.6 times that are needed, not {patients}, {difficulty} and {height} x {width}."
         )
     settings = {"seed": seed, "difficulty": difficulty, "image_size": list(image_size)}
     draw = partial(_write_patient, seed=seed, difficulty=difficulty, image_size=tuple(image_size))
@@ -52,8 +54,8 @@ def generate_dataset(
 def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224), processes: int = -1) -> pd.DataFrame:
     """Uniform random pixels with random labels, each image a patient of its own; returns the manifest.
 
-    There is nothing to learn in them, so an honest evaluation must find an AUC near 0.5. Whatever scores
-    higher has seen the answers. Folders are treated as by `generate_dataset`.
+    There is nothing to learn in them, so an honest evaluation finds an AUC near 0.5, give or take chance.
+    Folders are treated as by `generate_dataset`.
     """
     settings = {"seed": seed, "image_size": list(image_size)}
     draw = partial(_write_noise, seed=seed, image_size=tuple(image_size))
@@ -64,7 +66,7 @@ def _dataset(folder, source: str, patients: int, settings: dict, draw, processes
     folder = Path(folder)
     settings = {"source": source, "recipe": RECIPE, "patients": patients, **settings}
     _claim(folder, settings)
-    if (folder / "manifest.csv").is_file():
+    if _is_whole(folder):
         return load_manifest(folder / "manifest.csv")
     rows = Parallel(n_jobs=processes, return_as="generator")(delayed(draw)(folder, n) for n in range(patients))
     rows = [row for part in tqdm(rows, total=patients, desc=f"{source} images", unit="patient") for row in part]
@@ -73,17 +75,43 @@ def _dataset(folder, source: str, patients: int, settings: dict, draw, processes
     return load_manifest(folder / "manifest.csv")
 
 
+def _is_whole(folder: Path) -> bool:
+    if not (folder / "manifest.csv").is_file():
+        return False
+    table = pd.read_csv(folder / "manifest.csv")
+    paths = [path for column in table.columns.intersection(PATH_COLUMNS) for path in table[column].dropna()]
+    return all((folder / path).is_file() for path in paths)
+
+
 def _claim(folder: Path, settings: dict) -> None:
-    """Leave `folder` with a `dataset.json` that holds these settings, and nothing of another data set."""
+    """Leave `folder` with a `dataset.json` that holds these settings, and no image of another data set."""
     card = folder / "dataset.json"
     if folder.exists() and any(folder.iterdir()):
-        if not card.is_file():
+        if not _is_ours(card):
             raise MammoError(f"{folder} holds other files and is not touched. Choose a new folder for the data set.")
-        if json.loads(card.read_text()) == settings:
+        for stale in folder.rglob("*.partial"):
+            stale.unlink()
+        if card.read_text() == _settings_text(settings):
             return
-        shutil.rmtree(folder)
+        for name in ("manifest.csv", "dataset.json"):
+            (folder / name).unlink(missing_ok=True)
+        for name in ("images", "masks"):
+            shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(card, lambda path: path.write_text(json.dumps(settings, indent=2) + "\n"))
+    _write_whole(card, lambda path: path.write_text(_settings_text(settings)))
+
+
+def _is_ours(card: Path) -> bool:
+    """Other programs use the name dataset.json too."""
+    try:
+        found = json.loads(card.read_text())
+        return found["source"] in ("synthetic", "noise") and "recipe" in found
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _settings_text(settings: dict) -> str:
+    return json.dumps(settings, indent=2) + "\n"
 
 
 def _write_patient(folder: Path, number: int, seed: int, difficulty: float, image_size) -> list[dict]:
