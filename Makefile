@@ -26,7 +26,7 @@ format: $(VENV)/ready ## let ruff mend what it can
 	$(VENV)/bin/ruff format .
 
 lab: $(VENV)/ready ## open the notebooks in JupyterLab
-	$(VENV)/bin/jupyter lab notebooks
+	$(VENV)/bin/jupyter lab notebooks --ServerApp.tornado_settings='{"websocket_max_message_size": 268435456}'
 
 notebook-outputs: $(VENV)/ready ## renew the stored outputs that the tests compare
 	$(VENV)/bin/python notebooks/run.py store-outputs
