@@ -16,7 +16,7 @@ def test_what_comes_back_is_within_half_a_step_of_every_channel(tmp_path):
     sha256 = quantised.write(tmp_path / "w.npz", ARRAYS)
     back = quantised.read(tmp_path / "w.npz", sha256)
     assert set(back) == set(ARRAYS)
-    step = np.abs(ARRAYS["conv:0"]).max(axis=(0, 1, 2)) / 127
+    step = np.abs(ARRAYS["conv:0"]).max(axis=(0, 1, 2)) / quantised.STEPS
     assert (np.abs(back["conv:0"] - ARRAYS["conv:0"]) <= 0.51 * step).all()
     np.testing.assert_array_equal(back["conv:1"], ARRAYS["conv:1"])
     np.testing.assert_array_equal(back["dead:0"], ARRAYS["dead:0"])

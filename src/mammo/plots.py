@@ -114,9 +114,9 @@ def learning_curves(stages: dict) -> Figure:
     """AUC by number of images seen, one panel a stage: `{"patches": (images, aucs), ...}`."""
     figure, axes = plt.subplots(1, len(stages), figsize=(4.5 * len(stages), 3.5), squeeze=False, sharey=True)
     for axis, (stage, (images, aucs)) in zip(axes[0], stages.items(), strict=True):
-        axis.plot(images, aucs, "o-", color=BENIGN_COLOUR, markersize=3)
+        axis.plot(np.asarray(images) / 1000, aucs, "o-", color=BENIGN_COLOUR, markersize=3)
         axis.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
-        axis.set(title=stage, xlabel="images seen, each once", ylim=(0.4, 1.01))
+        axis.set(title=stage, xlabel="thousand images seen, each once", ylim=(0.4, 1.01))
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("AUC, malignant against benign")
     figure.tight_layout()

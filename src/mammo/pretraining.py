@@ -1,7 +1,7 @@
 """The recipe of the demo weights: ResNet50 from nothing, on synthetic mammograms that are never seen twice.
 
-    python -m mammo.pretraining artifacts/pretraining            # about an hour and a half on 2 cores; Ctrl-C
-    python -m mammo.pretraining artifacts/pretraining            # ... and the same command goes on from there
+    python -m mammo.pretraining artifacts/pretraining            # about an hour on 2 cores with bfloat16; Ctrl-C
+    python -m mammo.pretraining artifacts/pretraining            # ... and the same command goes on where it stopped
 
 First patches, then whole images through the same convolutions (Shen et al., Deep learning to improve breast
 cancer detection on screening mammography, Scientific Reports 9, 2019): a mass fills much of a patch and is
