@@ -16,6 +16,7 @@ FLOORS = {
     "plots": 1,
     "card": 2,
     "quantised": 2,
+    "backend": 2,
     "manifest": 2,
     "reading": 2,
     "model": 3,
@@ -62,7 +63,7 @@ def test_a_module_imports_only_from_floors_below_its_own(path):
         if parts[0] == "mammo" and len(parts) > 1 and parts[1] != room(path):
             assert FLOORS[parts[1]] < FLOORS[room(path)], f"{room(path)} imports {parts[1]}"
         assert room(path) in HOME.get(parts[0], {room(path)}), f"{parts[0]} does not live in {room(path)}"
-        if parts[0] in ("tensorflow", "keras"):
+        if parts[0] in ("tensorflow", "keras") or name.startswith("mammo.backend"):
             assert room(path) not in WITHOUT_TENSORFLOW
 
 

@@ -8,11 +8,10 @@ A heatmap shows where the model looked. It does not prove that there is a lesion
 
 from __future__ import annotations
 
-import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
+from mammo.backend import keras, tf
 from mammo.model import FEATURES, HEAD, LAST_CONVOLUTION
 
 

@@ -22,12 +22,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is first imported
-
-import keras
 import numpy as np
 
 from mammo import quantised
+from mammo.backend import keras
 from mammo.card import card_text, check_card
 from mammo.errors import MammoError
 

@@ -125,24 +125,23 @@ def learning_curves(stages: dict) -> Figure:
 
 def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=(), mirrored=False) -> Figure:
     """One answer: the original with the breast's outline, the crop, the heatmap on it, the number, the warnings."""
-    figure, axes = plt.subplots(1, 4, figsize=(14, 5), gridspec_kw={"width_ratios": [1, 1, 1, 0.35]})
+    figure, axes = plt.subplots(1, 4, figsize=(12, 5.2), width_ratios=[1, 1, 1, 0.4], layout="constrained")
     axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)
     axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)
-    axes[0].set_title("as read, breast outlined")
+    axes[0].set_title("as read, breast outlined", fontsize=10)
     axes[1].imshow(breast, cmap="gray", vmin=0, vmax=1)
-    axes[1].set_title("what the model sees (mirrored)" if mirrored else "what the model sees")
+    axes[1].set_title("what the model sees (mirrored)" if mirrored else "what the model sees", fontsize=10)
     axes[2].imshow(breast, cmap="gray", vmin=0, vmax=1)
-    axes[2].imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.45 * (heatmap > 0.05))
-    axes[2].set_title("Grad-CAM: what raised the score most")
+    axes[2].imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.7 * heatmap * (breast > 0))
+    axes[2].set_title("Grad-CAM: what raised the score most", fontsize=10)
     for axis in axes[:3]:
         axis.axis("off")
     bar = axes[3]
     bar.bar([0], [probability], color=MALIGNANT_COLOUR if probability >= threshold else BENIGN_COLOUR, width=0.8)
     bar.axhline(threshold, color="black", linestyle="--", linewidth=1)
-    bar.text(0.45, threshold, f" threshold {threshold:.2f}", va="bottom", ha="right", fontsize=8)
+    bar.text(0, threshold, f"threshold {threshold:.2f}", va="bottom", ha="center", fontsize=8)
     bar.set(ylim=(0, 1), xticks=[], ylabel="probability of malignant")
-    bar.set_title(f"{probability:.2f}")
+    bar.set_title(f"{probability:.2f}", fontsize=10)
     figure.suptitle(title)
-    figure.text(0.5, 0.0, "\n".join(notes), ha="center", va="top", fontsize=9, wrap=True)
-    figure.tight_layout()
+    figure.supxlabel("\n".join(notes), fontsize=9)
     return figure

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from mammo.backend import keras
 from mammo.errors import MammoError
 from mammo.evaluation import calibrated
 from mammo.explanation import grad_cam

@@ -131,7 +131,7 @@ def auc_of(net, make, first: int, images: int) -> float:
 
 def train(net, make, steps: int, batch_size: int, numbers_a_step: float, folder: Path, name: str, workers: int):
     """Run one stage from its last checkpoint to its end; returns the trained network."""
-    import keras
+    from mammo.backend import keras
 
     checkpoint = folder / f"{name}.keras"
     if checkpoint.is_file():
@@ -156,7 +156,7 @@ def train(net, make, steps: int, batch_size: int, numbers_a_step: float, folder:
 
 def compiled(net, steps: int, rate: float):
     """AdamW, a short warm-up, then a cosine down to a hundredth of `rate`."""
-    import keras
+    from mammo.backend import keras
 
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - steps // 8, alpha=0.01, warmup_target=rate, warmup_steps=steps // 8
@@ -167,8 +167,7 @@ def compiled(net, steps: int, rate: float):
 
 def main(folder: Path, workers: int, precision: str) -> None:
     """Both stages, each resumed where it stopped; then `demo/` is written."""
-    import keras
-
+    from mammo.backend import keras
     from mammo.model import FEATURES, build_model
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,10 +199,9 @@ def finish(trained, folder: Path) -> None:
     The threshold and the temperature come from validation patients, the figures from test patients of a
     data set with a seed of its own; printed for the weights before and after they were quantised.
     """
-    import keras
-
     from mammo import model as m
     from mammo import plots, quantised
+    from mammo.backend import keras
     from mammo.evaluation import evaluate
     from mammo.prediction import predict_manifest
     from mammo.synthetic import generate_dataset

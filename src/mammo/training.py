@@ -10,11 +10,11 @@ Both take the manifest with its `split` column, learn from `train`, stop by `val
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from mammo.backend import keras
 from mammo.manifest import class_indices, rows_of
 from mammo.model import FEATURES, HEAD, LAST_STAGE, image_size_of
 from mammo.prediction import run_batches

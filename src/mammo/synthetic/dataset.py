@@ -20,7 +20,7 @@ from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
 RECIPE = 1  # raised whenever the same seed would give other pixels: an old folder is then made anew
-DIFFICULTY = 0.3
+DIFFICULTY = 0.5
 MIN_PATIENTS = 16  # fewer cannot be split three ways with both classes in each
 
 
