@@ -74,7 +74,7 @@ def store_outputs() -> None:
             cell.metadata = {}
             if cell.cell_type == "code":
                 cell.execution_count = None
-                cell.outputs = [o for o in cell.outputs if o.output_type == "stream" and CHECKED in cell.source]
+                cell.outputs = [o for o in cell.outputs if o.get("name") == "stdout" and CHECKED in cell.source]
         book.metadata = {key: book.metadata[key] for key in ("kernelspec",)}
         nbformat.write(book, path)
 
