@@ -73,8 +73,8 @@ def store_outputs() -> None:
         for cell in book.cells:
             cell.metadata = {}
             if cell.cell_type == "code":
-                cell.execution_count = None
                 cell.outputs = [o for o in cell.outputs if o.get("name") == "stdout" and CHECKED in cell.source]
+                cell.execution_count = 1 if cell.outputs else None
         book.metadata = {key: book.metadata[key] for key in ("kernelspec",)}
         nbformat.write(book, path)
 

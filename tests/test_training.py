@@ -31,7 +31,7 @@ def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_pa
     for path in table.path[table.split == "test"]:
         Path(path).unlink()
     mammo.train_head(fresh_model, table, epochs=1, copies=0)
-    monkeypatch.setattr(fresh_model, "evaluate", lambda *args, **options: [np.inf])  # whatever comes is better
+    monkeypatch.setattr(fresh_model, "set_weights", lambda weights: None)  # what was learned is not taken back
     before = weights_by_layer(fresh_model)
     mammo.fine_tune(fresh_model, table, epochs=1)
     changed = changed_layers(before, weights_by_layer(fresh_model))
