@@ -87,9 +87,9 @@ def confusion(matrix, class_names) -> Figure:
     for row, column in np.ndindex(matrix.shape):
         colour = "white" if matrix[row, column] > matrix.max() / 2 else "black"
         axis.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=14, color=colour)
-    axis.set_xticks(range(len(class_names)), [f"answered {name}" for name in class_names])
-    axis.set_yticks(range(len(class_names)), [f"is {name}" for name in class_names])
-    axis.set_title("test images")
+    axis.set_xticks(range(len(class_names)), class_names)
+    axis.set_yticks(range(len(class_names)), class_names, rotation=90, va="center")
+    axis.set(xlabel="answer", ylabel="truth", title="test images")
     figure.tight_layout()
     return figure
 
