@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,20 @@ def test_every_public_name_is_there():
         assert getattr(mammo, name).__doc__ or name == "CLASS_NAMES"
     with pytest.raises(AttributeError):
         mammo.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(("code", "outcome"), [("print('as stored')", "1 passed"), ("print('changed')", "1 failed")])
+def test_stored_outputs_are_compared_and_stderr_is_not(code, outcome, tmp_path):
+    import nbformat
+
+    source = f"# NBVAL_CHECK_OUTPUT\nimport sys\nprint('a log line', file=sys.stderr)\n{code}"
+    stored = [nbformat.v4.new_output("stream", name="stdout", text="as stored\n")]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, outputs=stored, execution_count=1)])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(book, tmp_path / "book.ipynb")
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "conftest", "book.ipynb"]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert outcome in done.stdout
