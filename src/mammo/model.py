@@ -59,10 +59,10 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False) 
     x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(backbone.output)
     x = keras.layers.Dense(1024, activation="relu", name=HEAD[0])(x)
     x = keras.layers.Dense(2, activation="softmax", dtype="float32", name=HEAD[1])(x)
-    if not quiet:
-        print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {describe_weights(weights)}")
     model = keras.Model(grey, x, name="resnet50_mammo")
     model.starting_weights = describe_weights(weights)
+    if not quiet:
+        print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {model.starting_weights}")
     return model
 
 
@@ -75,30 +75,22 @@ def describe_weights(weights) -> str:
 
 
 def _resnet50(x, weights):
-    if weights is None:
-        return keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
     if weights == "imagenet":
         with _download_timeout():
             try:
                 return keras.applications.ResNet50(include_top=False, weights="imagenet", input_tensor=x)
             except Exception as error:  # the download can fail in many ways, none of them the user's fault
                 raise MammoError(_imagenet_missing(error)) from None
-    if weights == "demo":
+    if weights is None or weights == "demo" or Path(weights).is_dir():
         backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
-        set_named_weights(backbone, quantised.read(DEMO / "weights.npz", _demo_card()["weights_sha256"]))
+        if weights is not None:
+            set_named_weights(backbone, _demo_arrays() if weights == "demo" else named_weights(read_folder(weights)[0]))
         return backbone
     path = Path(weights)
     if not path.exists():
         raise MammoError(
-            f'{path}: there are no such weights. Give "imagenet", a file, a saved model\'s folder, or None.'
+            f'{path}: there are no such weights. Give "imagenet", "demo", a file, a saved model\'s folder, or None.'
         )
-    if path.is_dir():
-        saved, _ = read_folder(path)
-        backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
-        for layer in backbone.layers:
-            if layer.weights:
-                layer.set_weights(saved.get_layer(layer.name).get_weights())
-        return backbone
     try:
         return keras.applications.ResNet50(include_top=False, weights=str(path), input_tensor=x)
     except Exception as error:
@@ -238,8 +230,12 @@ def read_demo() -> tuple[keras.Model, dict]:
     """The demo classifier of the package, head and all, and its card."""
     card = _demo_card()
     model = build_model(weights=None, image_size=card["image_size"], quiet=True)
-    set_named_weights(model, quantised.read(DEMO / "weights.npz", card["weights_sha256"]))
+    set_named_weights(model, _demo_arrays())
     return model, card
+
+
+def _demo_arrays() -> dict[str, np.ndarray]:
+    return quantised.read(DEMO / "weights.npz", _demo_card()["weights_sha256"])
 
 
 def _demo_card() -> dict:

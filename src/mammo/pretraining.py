@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 from mammo.manifest import CLASS_NAMES, split_by_patient
 from mammo.preprocessing import find_breast, model_input
 from mammo.synthetic.breast import HEIGHT_MM
-from mammo.synthetic.lesions import mass
+from mammo.synthetic.lesions import mass, put
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
 SEED = 20_261_122
@@ -58,7 +58,7 @@ def patches(number: int) -> tuple[np.ndarray, np.ndarray]:
         if label:
             area = np.pi * (rng.uniform(6, 15) * MM) ** 2
             added, _ = mass(CLASS_NAMES[label - 1], area, MM * rng.uniform(0.8, 1.3), rng)
-            image = _with(breast, added * (rng.uniform(0.12, 0.38) + 0.12 * ease), row, column)
+            image = put(breast, added * (rng.uniform(0.12, 0.38) + 0.12 * ease), row, column) * (breast > 0.05)
         scale = np.exp(rng.uniform(np.log(0.38 + 0.3 * ease), np.log(0.85 + 0.25 * ease)))
         side = PATCH[0] / scale
         top, left = (
@@ -81,13 +81,6 @@ def whole(number: int) -> tuple[np.ndarray, np.ndarray]:
     image, _ = phantom(patient, VIEWS[rng.integers(2)], RENDERED, rng)
     x = model_input(find_breast(image).image, WHOLE)[..., 0]
     return _vary(x, rng, turn=False)[None], np.array([label])
-
-
-def _with(image: np.ndarray, added: np.ndarray, row: int, column: int) -> np.ndarray:
-    top, left = row - len(added) // 2, column - len(added) // 2
-    padded = np.pad(image, len(added))
-    padded[top + len(added) : top + 2 * len(added), left + len(added) : left + 2 * len(added)] += added
-    return padded[len(added) : -len(added), len(added) : -len(added)] * (image > 0.05)
 
 
 def _vary(x: np.ndarray, rng, turn: bool) -> np.ndarray:
@@ -165,29 +158,33 @@ def compiled(net, steps: int, rate: float):
     return net
 
 
+def quicken_statistics(net) -> None:
+    """Let BatchNorm's statistics follow within a few hundred steps."""
+    from mammo.backend import keras
+
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.98
+
+
 def main(folder: Path, workers: int, precision: str) -> None:
     """Both stages, each resumed where it stopped; then `demo/` is written."""
     from mammo.backend import keras
-    from mammo.model import FEATURES, build_model
+    from mammo.model import FEATURES, build_model, named_weights, set_named_weights
 
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(SEED % 2**31)
     keras.mixed_precision.set_global_policy(precision)
     base = build_model(weights=None, image_size=PATCH)
-    for layer in base.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.98  # statistics that follow within a few hundred steps
+    quicken_statistics(base)
     classes = keras.layers.Dense(3, activation="softmax", dtype="float32", name="patch_classes")
     net = compiled(keras.Model(base.input, classes(base.get_layer(FEATURES).output)), PATCH_STEPS, 1e-3)
     near = PATCH_BATCH / PATCHES_A_BREAST * 1.05  # a few breasts are too small to give patches
     net = train(net, patches, PATCH_STEPS, PATCH_BATCH, near, folder, "patches", workers)
 
     model = build_model(weights=None, image_size=WHOLE)
-    for layer in model.layers:
-        if layer.weights and layer.name in {other.name for other in net.layers}:
-            layer.set_weights(net.get_layer(layer.name).get_weights())
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.98
+    set_named_weights(model, named_weights(model) | named_weights(net))  # the head is not in `net`
+    quicken_statistics(model)
     model = compiled(model, WHOLE_STEPS, 2e-4)
     model = train(model, whole, WHOLE_STEPS, WHOLE_BATCH, WHOLE_BATCH, folder, "whole", workers)
     finish(model, folder)
@@ -196,7 +193,7 @@ def main(folder: Path, workers: int, precision: str) -> None:
 def finish(trained, folder: Path) -> None:
     """Quantise, measure on patients never seen, and write `demo/` as the package ships it.
 
-    The threshold and the temperature come from validation patients, the figures from test patients of a
+    The threshold and the calibration come from validation patients, the figures from test patients of a
     data set with a seed of its own; printed for the weights before and after they were quantised.
     """
     from mammo import model as m

@@ -11,6 +11,7 @@ read the pixels leaves this module: no name, no date, no identifier.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,13 +170,11 @@ def _displayed(header, stored: np.ndarray, notes: list[str]) -> tuple[np.ndarray
     """
     values = apply_modality_lut(stored, header)
     if header.get("VOILUTSequence") or ("WindowCenter" in header and "WindowWidth" in header):
-        try:
+        with suppress(Exception):  # a broken window can make pydicom raise anything
             shown = np.asarray(apply_voi_lut(values, header), np.float32)
             low, high = _shown_range(header)
             if high != low and np.isfinite(shown).all():
                 return np.clip((shown - low) / (high - low), 0, 1), int(header.BitsStored)
-        except Exception as error:  # what a broken window raises is pydicom's affair
-            del error
         notes.append("The window in the header cannot be applied; the image is shown at its full range.")
     return scale_to_unit(values)
 

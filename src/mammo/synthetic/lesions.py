@@ -25,6 +25,16 @@ def mass(label: str, area: float, mm: float, rng) -> tuple[np.ndarray, np.ndarra
     return added * (1 + 0.15 * np.clip(power_law_field(rng, added.shape, 2.5), -2, 2)), mask
 
 
+def put(canvas: np.ndarray, patch: np.ndarray, row: int, column: int) -> np.ndarray:
+    """The canvas with a square patch added around (row, column); what reaches over the edge is cut off."""
+    top, left = row - len(patch) // 2, column - len(patch) // 2
+    rows = slice(max(top, 0), min(top + len(patch), canvas.shape[0]))
+    columns = slice(max(left, 0), min(left + len(patch), canvas.shape[1]))
+    canvas = canvas.copy()
+    canvas[rows, columns] += patch[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    return canvas
+
+
 def _smooth_mass(rng):
     stretch, turn = rng.uniform(0, 0.3), rng.uniform(0, np.pi)
     lobe, lobe_turn = rng.normal(0, 0.04), rng.uniform(0, 2 * np.pi)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mammo.synthetic.breast import HEIGHT_MM, detector, distance_to_skin, outline, with_pectoral_muscle
-from mammo.synthetic.lesions import mass
+from mammo.synthetic.lesions import mass, put
 from mammo.synthetic.texture import tissue
 
 VIEWS = ("CC", "MLO")
@@ -81,11 +81,5 @@ def with_mass(image, patient: Patient, view: str, skin, nipple, mm: float, rng) 
     offset = patient.lesion_offset[VIEWS.index(view)]
     row = nipple[0] + offset * min(nipple[0] - wide[0], wide[-1] - nipple[0])
     added, mask = mass(patient.label, patient.lesion_area * mm**2, mm, rng)
-    top, left = int(row) - len(mask) // 2, int(column) - len(mask) // 2
-    rows = slice(max(top, 0), min(top + len(mask), image.shape[0]))
-    columns = slice(max(left, 0), min(left + len(mask), image.shape[1]))
-    part = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    image, full = image.copy(), np.zeros(image.shape, bool)
-    image[rows, columns] += patient.lesion_contrast * added[part]
-    full[rows, columns] = mask[part]
-    return image, full
+    at = int(row), int(column)
+    return put(image, patient.lesion_contrast * added, *at), put(np.zeros(image.shape, bool), mask, *at)
