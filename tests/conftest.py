@@ -25,16 +25,16 @@ def pytest_unconfigure(config):
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """A small synthetic data set of 20 patients, 40 images."""
+    """A small synthetic data set of 20 patients, 80 images."""
     folder = tmp_path_factory.mktemp("data") / "demo"
-    return mammo.generate_dataset(folder, patients=20, seed=3, image_size=(192, 144), processes=1)
+    return mammo.generate_dataset(folder, patients=20, seed=3, image_size=(192, 144), formats=["png8"], processes=1)
 
 
 @pytest.fixture(scope="session")
 def image():
     """One synthetic right MLO view, chest wall on the right, float32 (256, 192)."""
     rng = np.random.default_rng(0)
-    view, _ = phantom(draw_patient(rng, "malignant", 0.2), "MLO", (256, 192), rng)
+    view, _ = phantom(draw_patient(rng, "malignant", 0.2, "digital"), "R", "MLO", (256, 192), rng)
     return np.ascontiguousarray(view[:, ::-1])
 
 

@@ -4,9 +4,9 @@
     python -m mammo.pretraining artifacts/pretraining            # ... and the same command goes on where it stopped
 
 First patches, then whole images through the same convolutions (Shen et al., Deep learning to improve breast
-cancer detection on screening mammography, Scientific Reports 9, 2019): a mass fills much of a patch and is
-found quickly; on the whole image it would be lost among tissue that means nothing yet. Each patch is one
-of three: no mass, benign, malignant. Patches start near and plain and end at the scale and contrast that
+cancer detection on screening mammography, Scientific Reports 9, 2019): a lesion fills much of a patch and is
+found quickly; on the whole image it would be lost among tissue that means nothing yet. Each patch is normal tissue or
+one of the ten kinds of lesions. Patches start near and plain and end at the scales and contrasts that
 whole images have. The folder keeps a checkpoint and `log.csv`; at the end its `demo/` is what the package ships.
 """
 
@@ -31,56 +31,57 @@ from tqdm.auto import tqdm
 from mammo.manifest import CLASS_NAMES, split_by_patient
 from mammo.preprocessing import find_breast, model_input
 from mammo.synthetic.breast import HEIGHT_MM
-from mammo.synthetic.lesions import mass, put
+from mammo.synthetic.lesions import CALCIFICATIONS, MASSES, draw_lesion, with_lesion
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
 SEED = 20_261_122
 RENDERED = (512, 384)
-PATCH, WHOLE = (112, 112), (224, 224)
-PATCH_STEPS, PATCH_BATCH, PATCHES_A_BREAST = 1200, 32, 4
-WHOLE_STEPS, WHOLE_BATCH = 450, 16
-CHECK_EVERY = 50
-MEASURED_PATIENTS = 600
+PATCH, WHOLE = (112, 112), (384, 288)
+PATCH_STEPS, PATCH_BATCH, PATCHES_A_BREAST = 2200, 32, 8
+WHOLE_STEPS, WHOLE_BATCH = 350, 16
+CHECK_EVERY, CHECK_SAMPLES = 100, 80
+HARDEST = 0.45  # of the difficulties that are trained on, from 0
+MEASURED_PATIENTS = 400
 MM = RENDERED[0] / HEIGHT_MM
+KINDS = ("normal", *(kind for label in CLASS_NAMES for group in (MASSES, CALCIFICATIONS) for kind in group[label]))
+MALIGNANT_FROM = 1 + len(MASSES["benign"]) + len(CALCIFICATIONS["benign"])
 
 
 def patches(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Patches of one breast, uint8 (n, 112, 112), and their classes: 0 no mass, 1 benign, 2 malignant."""
+    """Patches of one breast, uint8 (n, 112, 112), and their classes, places in `KINDS`."""
     rng = np.random.default_rng([SEED, number, 1])
-    breast, _ = phantom(draw_patient(rng, "normal", 0.0), VIEWS[number % 2], RENDERED, rng)
-    inside = np.argwhere(ndimage.binary_erosion(breast[::8, ::8] > 0.12, iterations=2)) * 8
-    ease = max(0.0, 1 - number * PATCHES_A_BREAST / PATCH_BATCH / (0.6 * PATCH_STEPS))
+    view = VIEWS[number % 2]
+    breast, _ = phantom(draw_patient(rng, "normal", 0.0), "L", view, RENDERED, rng)
+    breast = np.clip(breast / np.percentile(breast[breast > 0.12], 99.5), 0, 1)  # as find_breast does
+    inside = breast > 0.1
+    places = np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=2)) * 8
+    ease = max(0.0, 1 - number * PATCHES_A_BREAST / PATCH_BATCH / (0.5 * PATCH_STEPS))
     images, classes = [], []
-    for _ in range(PATCHES_A_BREAST if len(inside) else 0):
-        row, column = inside[rng.integers(len(inside))]
-        label = int(rng.choice(3, p=(0.25, 0.375, 0.375)))
-        image = breast
-        if label:
-            area = np.pi * (rng.uniform(6, 15) * MM) ** 2
-            added, _ = mass(CLASS_NAMES[label - 1], area, MM * rng.uniform(0.8, 1.3), rng)
-            image = put(breast, added * (rng.uniform(0.12, 0.38) + 0.12 * ease), row, column) * (breast > 0.05)
-        scale = np.exp(rng.uniform(np.log(0.38 + 0.3 * ease), np.log(0.85 + 0.25 * ease)))
-        side = PATCH[0] / scale
-        top, left = (
-            row - side / 2 + rng.uniform(-0.28, 0.28) * side,
-            column - side / 2 + rng.uniform(-0.28, 0.28) * side,
-        )
+    for _ in range(PATCHES_A_BREAST if len(places) else 0):
+        row, column = places[rng.integers(len(places))]
+        image, kind = breast, "normal"
+        if rng.random() < 0.85:
+            lesion = draw_lesion(rng, CLASS_NAMES[rng.integers(2)], HARDEST * rng.uniform(0, 1 - 0.8 * ease))
+            image, _ = with_lesion(breast, inside, lesion, view, (row, column), MM * rng.uniform(0.85, 1.2))
+            kind = lesion.kind
+        side = PATCH[0] / np.exp(rng.uniform(np.log(0.42 + 0.4 * ease), np.log(1.15)))
+        top, left = (centre - side / 2 + rng.uniform(-0.28, 0.28) * side for centre in (row, column))
         cut = Image.fromarray(image).transform(
             PATCH, Image.EXTENT, (left, top, left + side, top + side), Image.BILINEAR
         )
         images.append(_vary(np.asarray(cut), rng, turn=True))
-        classes.append(label)
+        classes.append(KINDS.index(kind))
     return np.array(images, np.uint8).reshape(-1, *PATCH), np.array(classes, np.int64)
 
 
 def whole(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """One whole image, uint8 (1, 224, 224), prepared as for prediction, and its class: 0 benign, 1 malignant."""
+    """One whole image, uint8 (1, 384, 288), prepared as for prediction, and its class: 1 if malignant, else 0."""
     rng = np.random.default_rng([SEED, number, 2])
-    label = int(rng.integers(2))
-    patient = draw_patient(rng, CLASS_NAMES[label], rng.uniform(0.0, 0.5))
-    image, _ = phantom(patient, VIEWS[rng.integers(2)], RENDERED, rng)
+    label = ("benign", "malignant", "normal")[rng.choice(3, p=(0.35, 0.45, 0.2))]
+    patient = draw_patient(rng, label, rng.uniform(0.0, HARDEST))
+    image, _ = phantom(patient, patient.side, VIEWS[rng.integers(2)], RENDERED, rng)
     x = model_input(find_breast(image).image, WHOLE)[..., 0]
-    return _vary(x, rng, turn=False)[None], np.array([label])
+    return _vary(x, rng, turn=False)[None], np.array([int(label == "malignant")])
 
 
 def _vary(x: np.ndarray, rng, turn: bool) -> np.ndarray:
@@ -114,12 +115,12 @@ def stream(make, start: int, batch_size: int, workers: int, chunk: int = 32):
 
 
 def auc_of(net, make, first: int, images: int) -> float:
-    """AUC of malignant against benign on samples that training never reaches (numbers from `first` on)."""
+    """AUC of malignant against all that is not, on samples that training never reaches (numbers from `first` on)."""
     made = [make(number) for number in range(first, first + images)]
     x, y = (np.concatenate(part) for part in zip(*made, strict=True))
     p = np.concatenate([net.predict_on_batch(x[i : i + 32, ..., None] / np.float32(255)) for i in range(0, len(x), 32)])
-    chosen = y >= p.shape[1] - 2
-    return float(roc_auc_score(y[chosen] == y.max(), p[chosen, -1] / (p[chosen, -1] + p[chosen, -2] + 1e-9)))
+    malignant = MALIGNANT_FROM if p.shape[1] == len(KINDS) else p.shape[1] - 1
+    return float(roc_auc_score(y >= malignant, p[:, malignant:].sum(axis=1)))
 
 
 def train(net, make, steps: int, batch_size: int, numbers_a_step: float, folder: Path, name: str, workers: int):
@@ -136,7 +137,7 @@ def train(net, make, steps: int, batch_size: int, numbers_a_step: float, folder:
         losses.append(float(net.train_on_batch(*next(batches), return_dict=True)["loss"]))
         net.reset_metrics()
         if step % CHECK_EVERY == 0 or step == steps:
-            auc = auc_of(net, make, 10**8, 300)
+            auc = auc_of(net, make, 10**8, CHECK_SAMPLES)
             with (folder / "log.csv").open("a") as log:
                 log.write(f"{name},{step},{step * batch_size},{np.mean(losses):.4f},{auc:.4f}\n")
             tqdm.write(f"{name} step {step}: loss {np.mean(losses):.3f}, AUC {auc:.3f}")
@@ -177,7 +178,7 @@ def main(folder: Path, workers: int, precision: str) -> None:
     keras.mixed_precision.set_global_policy(precision)
     base = build_model(weights=None, image_size=PATCH)
     quicken_statistics(base)
-    classes = keras.layers.Dense(3, activation="softmax", dtype="float32", name="patch_classes")
+    classes = keras.layers.Dense(len(KINDS), activation="softmax", dtype="float32", name="patch_classes")
     net = compiled(keras.Model(base.input, classes(base.get_layer(FEATURES).output)), PATCH_STEPS, 1e-3)
     near = PATCH_BATCH / PATCHES_A_BREAST * 1.05  # a few breasts are too small to give patches
     net = train(net, patches, PATCH_STEPS, PATCH_BATCH, near, folder, "patches", workers)

@@ -1,4 +1,4 @@
-"""The breast as a shape, what lies around its tissue, and the detector behind it."""
+"""The breast as a shape, and what lies around its tissue."""
 
 from __future__ import annotations
 
@@ -14,46 +14,50 @@ HEIGHT_MM = 240.0  # what one image height stands for: the short side of a 24 x 
 def outline(view: str, depth: float, half_height: float, rows: int, rng) -> tuple[np.ndarray, tuple[float, float]]:
     """Column of the skin for each row (0 where there is no breast), and row and column of the nipple."""
     row = np.arange(rows, dtype=np.float32)
+    mm = rows / HEIGHT_MM
     if view == "CC":
-        nipple = rows * rng.uniform(0.47, 0.53)
-        reach = np.clip(1 - np.abs((row - nipple) / half_height) ** rng.uniform(1.9, 2.3), 0, None)
-        skin = depth * reach ** rng.uniform(0.5, 0.6)
+        nipple = rows * rng.uniform(0.45, 0.55)
+        half = half_height * np.where(row < nipple, rng.uniform(0.9, 1.1), rng.uniform(0.9, 1.1))
+        reach = np.clip(1 - np.abs((row - nipple) / half) ** rng.uniform(1.8, 2.4), 0, None)
+        skin = depth * reach ** rng.uniform(0.5, 0.7)
     else:
-        nipple = rows * rng.uniform(0.55, 0.62)
-        below = np.clip((row - nipple) / (half_height * rng.uniform(0.75, 0.9)), 0, 1)
+        nipple = rows * rng.uniform(0.52, 0.64)
+        below = np.clip((row - nipple) / (half_height * rng.uniform(0.7, 0.9)), 0, 1)
         above = np.clip((nipple - row) / nipple, 0, 1)
-        axilla = rng.uniform(0.35, 0.55)
-        upper = 1 - (1 - axilla) * np.sin(above * np.pi / 2) ** rng.uniform(1.6, 2.2)
-        skin = depth * np.where(row > nipple, np.sqrt(1 - below**2.1), upper)
-    bump = np.exp(-(((row - nipple) * HEIGHT_MM / rows / 3.5) ** 4)) * rng.uniform(2, 6) * rows / HEIGHT_MM
-    return np.where(skin > 0, skin + bump, 0), (nipple, depth)
+        axilla = rng.uniform(0.3, 0.55)
+        upper = 1 - (1 - axilla) * np.sin(above * np.pi / 2) ** rng.uniform(1.5, 2.4)
+        skin = depth * np.where(row > nipple, (1 - below ** rng.uniform(1.9, 2.6)) ** rng.uniform(0.45, 0.6), upper)
+    bump = np.exp(-(np.abs((row - nipple) / (rng.uniform(3, 5.5) * mm)) ** 3)) * rng.uniform(0, 5) * mm
+    return np.where(skin > 0, skin + bump, 0).astype(np.float32), (nipple, depth)
 
 
-def distance_to_skin(skin: np.ndarray, image_size) -> np.ndarray:
-    """float32 (height, width): pixels to the nearest skin, 0 outside the breast. Computed coarsely: it is smooth."""
+def distance_to_skin(skin: np.ndarray, columns: int) -> np.ndarray:
+    """float32 (rows, columns): pixels to the nearest skin, 0 outside the breast. Computed coarsely: it is smooth."""
     step = 4
-    column = np.arange(image_size[1], dtype=np.float32)
+    column = np.arange(columns, dtype=np.float32)
     inside = column < skin[:, None]
-    coarse = np.pad(inside[::step, ::step], ((1, 1), (64, 0)), mode="edge")  # the chest wall is no skin
-    coarse = ndimage.distance_transform_edt(coarse)[1:-1, 64:].astype(np.float32) * step
-    fine = np.asarray(Image.fromarray(coarse).resize(image_size[::-1], Image.BILINEAR))
+    coarse = np.pad(inside[::step, ::step], ((1, 1), (64, 1)), mode="edge")  # the chest wall is no skin
+    coarse = ndimage.distance_transform_edt(coarse)[1:-1, 64:-1].astype(np.float32) * step
+    fine = np.asarray(Image.fromarray(coarse).resize((columns, len(skin)), Image.BILINEAR))
     return np.where(inside, np.clip(fine, 0.1, np.maximum(skin[:, None] - column, 0.1)), 0)
 
 
-def with_pectoral_muscle(image, thickness, mm: float, rng) -> np.ndarray:
-    """The muscle at the chest wall of an MLO view: a bright triangle over the upper corner."""
+def thickness(distance: np.ndarray, compressed: float) -> np.ndarray:
+    """Share of the `compressed` thickness, in pixels: even between the plates, round where the breast leaves them.
+
+    The free rim bulges as a half circle, as wide as half the thickness (Highnam, Brady and Shepstone, British
+    Journal of Radiology 71, 1998).
+    """
+    rim = np.clip(distance / np.float32(compressed / 2), 0, 1)
+    return np.sqrt(np.clip(1 - (1 - rim) ** 2, 0, 1))
+
+
+def with_pectoral_muscle(image, mm: float, rng) -> np.ndarray:
+    """The muscle at the chest wall of an MLO view: a bright wedge over the upper corner, with a curved edge."""
     rows, columns = image.shape
-    row = np.arange(rows, dtype=np.float32)[:, None]
-    down = row / (rng.uniform(0.45, 0.62) * rows)
-    edge = rng.uniform(0.28, 0.45) * columns * (1 - down)
-    edge += rng.uniform(-2, 6) * mm * np.sin(np.clip(down, 0, 1) * np.pi)
-    muscle = 0.5 + 0.5 * np.tanh((edge - np.arange(columns, dtype=np.float32)) / (2.4 * mm))
-    fibres = 0.47 + 0.02 * power_law_field(rng, image.shape, 2.5)
-    return image + muscle * thickness * (fibres - image + 0.3 * np.clip(image - 0.3, 0, 1))
-
-
-def detector(image, inside, rng) -> np.ndarray:
-    """Blur, exposure and grain; a background that is dark but not 0."""
-    image = ndimage.gaussian_filter(image, 0.6) * rng.uniform(0.9, 1.1) + 0.01
-    grain = rng.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(image + grain * np.where(inside, 0.006, 0.002), 0, 1).astype(np.float32)
+    down = np.arange(rows, dtype=np.float32)[:, None] / np.float32(rng.uniform(0.4, 0.65) * rows)
+    edge = rng.uniform(30, 55) * mm * (1 - down)
+    edge += rng.uniform(-3, 7) * mm * np.sin(np.clip(down, 0, 1) * np.pi)
+    muscle = 0.5 + 0.5 * np.tanh((edge - np.arange(columns, dtype=np.float32)) / np.float32(rng.uniform(0.8, 2.2) * mm))
+    fibres = rng.uniform(0.5, 0.62) - 0.08 * down + 0.015 * power_law_field(rng, image.shape, 2.5)
+    return image + muscle * (fibres - image + 0.35 * np.clip(image - 0.3, 0, 1))

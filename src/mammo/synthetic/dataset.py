@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -11,17 +10,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
 from mammo.errors import MammoError
-from mammo.manifest import CLASS_NAMES, PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
+from mammo.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
+from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
-from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
+from mammo.synthetic.files import FORMATS, extension, write_image, write_png, write_whole
+from mammo.synthetic.lesions import DESCRIPTIONS
+from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 
-RECIPE = 1  # raised whenever the same seed would give other pixels: an old folder is then made anew
-DIFFICULTY = 0.5
-MIN_PATIENTS = 16  # fewer cannot be split three ways with both classes in each
+RECIPE = 2  # raised whenever the same seed would give other pixels: an old folder is then made anew
+DIFFICULTY = 0.3
+MIN_PATIENTS = 20  # fewer cannot be split three ways with both classes in each
+OF_FIVE_PATIENTS = ("benign", "benign", "malignant", "malignant", "normal")
 
 
 def generate_dataset(
@@ -30,25 +32,35 @@ def generate_dataset(
     seed: int = 0,
     difficulty: float = DIFFICULTY,
     image_size=(512, 384),
+    formats=FORMATS,
+    looks=LOOKS,
     processes: int = -1,
 ) -> pd.DataFrame:
     """Write synthetic mammograms, their masks and `manifest.csv` into `folder`; returns the manifest.
 
-    Each patient gives two 8-bit PNGs, CC and MLO. Half of the patients have a malignant mass, the others a
-    benign one. `difficulty` in [0, 1) lowers the contrast of the masses; `image_size` is (height,
-    width) in pixels; `processes` is how many work at once (-1: all cores) and changes nothing but the time.
-    A folder that was made with the same settings is completed where it is not whole, and otherwise left
-    as it is; one made with other settings is replaced; one that holds anything else raises MammoError.
+    Each patient gives four views, CC and MLO of both breasts. Of five patients two have a benign lesion, two a
+    malignant one, in one breast; the images of the other breast, and of the fifth patient, are `normal`.
+    `difficulty` from 0 to 1 takes the lesions' contrast away; `image_size` is (height, width) in pixels. Every
+    patient's images have one of the `formats` ("png8", "png16", "dicom12", "dicom14") and one of the `looks`
+    ("digital", "film"), drawn at random. `processes` is how many work at once (-1: all cores) and changes nothing
+    but the time.
+
+    A folder that was made with the same settings is completed where it is not whole, patient by patient, and
+    otherwise left as it is; one made with other settings is replaced; one that holds anything else raises
+    MammoError.
     """
     height, width = image_size
-    if patients < MIN_PATIENTS or not 0 <= difficulty < 1 or height < 128 or width < 0.6 * height:
+    if patients < MIN_PATIENTS or not 0 <= difficulty <= 1 or height < 128 or width < 0.6 * height:
         raise MammoError(
-            f"At least {MIN_PATIENTS} patients, a difficulty from 0 to below 1, a height of 128 pixels and a width of "
+            f"At least {MIN_PATIENTS} patients, a difficulty from 0 to 1, a height of 128 pixels and a width of "
             f"0.6 times that are needed, not {patients}, {difficulty} and {height} x {width}."
         )
-    settings = {"seed": seed, "difficulty": difficulty, "image_size": list(image_size)}
-    draw = partial(_write_patient, seed=seed, difficulty=difficulty, image_size=tuple(image_size))
-    return _dataset(folder, "synthetic", patients, settings, draw, processes)
+    for name, chosen, known in (("formats", formats, FORMATS), ("looks", looks, LOOKS)):
+        if isinstance(chosen, str) or not chosen or set(chosen) - set(known):
+            raise MammoError(f"{name} must be a list with some of {', '.join(known)}, not {chosen!r}.")
+    drawn = {"seed": seed, "difficulty": difficulty, "image_size": tuple(image_size)}
+    drawn |= {"formats": tuple(formats), "looks": tuple(looks)}
+    return _dataset(folder, "synthetic", patients, drawn, _write_patient, processes)
 
 
 def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224), processes: int = -1) -> pd.DataFrame:
@@ -57,22 +69,33 @@ def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224
     There is nothing to learn in them, so an honest evaluation finds an AUC near 0.5, give or take chance.
     Folders are treated as by `generate_dataset`.
     """
-    settings = {"seed": seed, "image_size": list(image_size)}
-    draw = partial(_write_noise, seed=seed, image_size=tuple(image_size))
-    return _dataset(folder, "noise", images, settings, draw, processes)
+    return _dataset(folder, "noise", images, {"seed": seed, "image_size": tuple(image_size)}, _write_noise, processes)
 
 
-def _dataset(folder, source: str, patients: int, settings: dict, draw, processes: int) -> pd.DataFrame:
+def _dataset(folder, source: str, patients: int, drawn: dict, write, processes: int) -> pd.DataFrame:
     folder = Path(folder)
-    settings = {"source": source, "recipe": RECIPE, "patients": patients, **settings}
-    _claim(folder, settings)
-    if _is_whole(folder):
-        return load_manifest(folder / "manifest.csv")
-    rows = Parallel(n_jobs=processes, return_as="generator")(delayed(draw)(folder, n) for n in range(patients))
-    rows = [row for part in tqdm(rows, total=patients, desc=f"{source} images", unit="patient") for row in part]
-    manifest = split_by_patient(pd.DataFrame(rows).assign(source=source), seed=settings["seed"])
-    save_manifest(manifest, folder / "manifest.csv")
+    _claim(folder, {"source": source, "recipe": RECIPE, "patients": patients, **drawn})
+    if not _is_whole(folder):
+        work = delayed(partial(_once, write=write, **drawn))
+        parts = Parallel(n_jobs=processes, return_as="generator")(work(folder, number) for number in range(patients))
+        rows = [row for part in tqdm(parts, total=patients, desc=f"{source} images", unit="patient") for row in part]
+        manifest = pd.DataFrame(rows).assign(source=source)
+        for column in manifest.columns.intersection(PATH_COLUMNS):
+            manifest[column] = [str(folder / path) if isinstance(path, str) else None for path in manifest[column]]
+        save_manifest(split_by_patient(manifest, seed=drawn["seed"]), folder / "manifest.csv")
     return load_manifest(folder / "manifest.csv")
+
+
+def _once(folder: Path, number: int, write, **drawn) -> list[dict]:
+    """The rows of one patient, from `truth/` where all of her files are there already; otherwise they are made."""
+    truth = folder / "truth" / f"{number:05d}.json"
+    if truth.is_file():
+        rows = json.loads(truth.read_text())
+        if all((folder / row[column]).is_file() for row in rows for column in PATH_COLUMNS if row.get(column)):
+            return rows
+    rows = write(folder, number, **drawn)
+    write_whole(truth, lambda path: path.write_text(json.dumps(rows, indent=1)))
+    return rows
 
 
 def _is_whole(folder: Path) -> bool:
@@ -95,10 +118,10 @@ def _claim(folder: Path, settings: dict) -> None:
             return
         for name in ("manifest.csv", "dataset.json"):
             (folder / name).unlink(missing_ok=True)
-        for name in ("images", "masks"):
+        for name in ("images", "masks", "truth"):
             shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(card, lambda path: path.write_text(_settings_text(settings)))
+    write_whole(card, lambda path: path.write_text(_settings_text(settings)))
 
 
 def _is_ours(card: Path) -> bool:
@@ -114,80 +137,90 @@ def _settings_text(settings: dict) -> str:
     return json.dumps(settings, indent=2) + "\n"
 
 
-def _write_patient(folder: Path, number: int, seed: int, difficulty: float, image_size) -> list[dict]:
+def _write_patient(folder: Path, number: int, seed: int, difficulty: float, image_size, formats, looks) -> list[dict]:
     rng = np.random.default_rng([seed, number])
-    patient = draw_patient(rng, _label(number, seed), difficulty)
+    file_format, look = formats[rng.integers(len(formats))], looks[rng.integers(len(looks))]
+    inverted = bool(rng.random() < 0.5)
+    patient = draw_patient(rng, _label(number, seed), difficulty, look)
     rows = []
-    for view in VIEWS:
-        image, mask = phantom(patient, view, image_size, rng)
-        if patient.laterality == "R":
+    for index, (side, view) in enumerate((side, view) for side in SIDES for view in VIEWS):
+        rng = np.random.default_rng([seed, number, index])
+        image, mask = phantom(patient, side, view, image_size, rng)
+        if side == "R":
             image, mask = image[:, ::-1], mask[:, ::-1]
-        image = with_tag(image, f"{patient.laterality} {view}", left=patient.laterality == "R", rng=rng)
-        name = f"S{number:05d}_{patient.laterality}_{view}"
-        path, mask_path = folder / "images" / f"{name}.png", folder / "masks" / f"{name}.png"
-        _write_png(path, np.rint(image * 255).astype(np.uint8))
-        _write_png(mask_path, mask.astype(np.uint8) * 255)
-        y, x = (float(c) for c in np.argwhere(mask).mean(axis=0))
-        rows.append(
-            {
-                "path": str(path),
-                "label": patient.label,
-                "patient_id": f"S{number:05d}",
-                "laterality": patient.laterality,
-                "view": view,
-                "lesion_type": "round mass" if patient.label == "benign" else "spiculated mass",
-                "density": patient.density,
-                "mask_path": str(mask_path),
-                "x": round(x, 1),
-                "y": round(y, 1),
-                "radius": round(float(np.sqrt(mask.sum() / np.pi)), 1),
-                "lesion_mm": round(2 * float(np.sqrt(patient.lesion_area / np.pi)), 1),
-                "pixel_mm": HEIGHT_MM / image_size[0],
-            }
-        )
+        image = with_labels(image, f"{side} {view}", at_left=side == "R", unit=patient.unit, rng=rng)
+        row = {
+            "path": f"images/S{number:05d}_{side}_{view}{extension(file_format)}",
+            "label": "normal",
+            "patient_id": f"S{number:05d}",
+            "laterality": side,
+            "view": view,
+            "density": patient.density,
+            "look": look,
+            "file_format": file_format,
+            "pixel_mm": HEIGHT_MM / image_size[0],
+            "compressed_mm": round(patient.compressed, 1),
+        }
+        if mask.any():
+            row |= {"label": patient.label, "mask_path": f"masks/S{number:05d}_{side}_{view}.png"}
+            row |= _truth_about(patient, mask)
+            write_png(folder / row["mask_path"], mask.astype(np.uint8) * 255)
+        write_image(folder / row["path"], image, file_format, _tags(row, seed, difficulty), inverted)
+        rows.append(row)
     return rows
 
 
+def _truth_about(patient: Patient, mask: np.ndarray) -> dict:
+    y, x = (float(c) for c in np.argwhere(mask).mean(axis=0))
+    return {
+        "lesion_type": patient.lesion.kind,
+        "description": DESCRIPTIONS[patient.lesion.kind],
+        "x": round(x, 1),
+        "y": round(y, 1),
+        "radius": round(float(np.sqrt(mask.sum() / np.pi)), 1),
+        "lesion_mm": round(2 * float(np.sqrt(patient.lesion.area / np.pi)), 2),
+        "contrast": round(patient.lesion.contrast, 3),
+    }
+
+
+def _tags(row: dict, seed: int, difficulty: float) -> dict:
+    """What the DICOM header says of an image; nothing in it knows of the lesion."""
+    return {
+        "PatientID": row["patient_id"],
+        "PatientName": f"Synthetic^{row['patient_id']}",
+        "PatientBirthDate": "",
+        "PatientSex": "F",
+        "StudyDate": "",
+        "StudyTime": "",
+        "StudyID": row["patient_id"],
+        "ReferringPhysicianName": "",
+        "AccessionNumber": "",
+        "SeriesNumber": 1,
+        "InstanceNumber": 1,
+        "Manufacturer": "mammo, synthetic images",
+        "BodyPartExamined": "BREAST",
+        "ImageLaterality": row["laterality"],
+        "ViewPosition": row["view"],
+        "PatientOrientation": ["A" if row["laterality"] == "L" else "P", "R" if row["view"] == "CC" else "FR"],
+        "ImagerPixelSpacing": [row["pixel_mm"]] * 2,
+        "PixelSpacing": [row["pixel_mm"]] * 2,
+        "BodyPartThickness": row["compressed_mm"],
+        "PositionerType": "NONE",
+        "BurnedInAnnotation": "YES",
+        "LossyImageCompression": "00",
+        "ImageComments": "Synthetic image. It shows no person.",
+        "Entropy": f"{seed} {difficulty}",
+    }
+
+
 def _label(number: int, seed: int) -> str:
-    """Of each two neighbours one is malignant, and a coin decides which: balanced, and not told by the number."""
-    return CLASS_NAMES[(number + np.random.default_rng([seed, number // 2, 1]).integers(2)) % 2]
-
-
-def with_tag(image: np.ndarray, text: str, left: bool, rng) -> np.ndarray:
-    """The image with a burned-in label in the upper corner away from the breast, as on films."""
-    height, width = image.shape
-    picture = Image.fromarray(image.astype(np.float32))
-    size = height / 24
-    column = width * (rng.uniform(0.02, 0.08) if left else rng.uniform(0.80, 0.86))
-    ImageDraw.Draw(picture).text(
-        (column, height * rng.uniform(0.02, 0.08)), text, fill=0.9, font=ImageFont.load_default(size)
-    )
-    return np.asarray(picture)
+    """Of each five patients two are benign, two malignant, one normal: balanced, and not told by the number."""
+    return OF_FIVE_PATIENTS[np.random.default_rng([seed, number // 5, 1, 1]).permutation(5)[number % 5]]
 
 
 def _write_noise(folder: Path, number: int, seed: int, image_size) -> list[dict]:
-    rng = np.random.default_rng([seed, number])
-    path = folder / "images" / f"N{number:05d}.png"
-    _write_png(path, rng.integers(0, 256, image_size, dtype=np.uint8))
-    return [
-        {
-            "path": str(path),
-            "label": _label(number, seed),
-            "patient_id": f"N{number:05d}",
-            "laterality": None,
-            "view": None,
-        }
-    ]
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, lambda partial_path: Image.fromarray(pixels).save(partial_path, format="PNG"))
-
-
-def _write_whole(path: Path, write) -> None:
-    """Write to a name of its own, then rename: the file appears whole or not at all."""
-    partial_path = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    write(partial_path)
-    os.replace(partial_path, path)
+    pixels = np.random.default_rng([seed, number]).integers(0, 256, image_size, dtype=np.uint8)
+    label = ("benign", "malignant")[(number + np.random.default_rng([seed, number // 2, 1]).integers(2)) % 2]
+    row = {"path": f"images/N{number:05d}.png", "label": label, "patient_id": f"N{number:05d}"}
+    write_png(folder / row["path"], pixels)
+    return [row]
