@@ -15,6 +15,10 @@ FIGURES = {
     "confusion": lambda: plots.confusion([[8, 2], [1, 9]], ("benign", "malignant")),
     "reliability": lambda: plots.reliability(RNG.integers(0, 2, 50), RNG.uniform(size=50)),
     "learning_curves": lambda: plots.learning_curves({"patches": ([1, 2], [0.5, 0.9]), "whole": ([1, 2], [0.8, 0.9])}),
+    "realism": lambda: plots.realism(
+        {name: {"exponent": [2.9, 3.1], "area": [0.2, 0.3], "histogram": [np.ones(32) / 32] * 2} for name in "abc"}
+    ),
+    "difficulty_curve": lambda: plots.difficulty_curve([1, 0.5, 0], [0.5, 0.9, 1]),
     "prediction": lambda: plots.prediction(
         PICTURE, PICTURE > 0.2, PICTURE, PICTURE, 0.7, 0.4, title="a.dcm", notes=("a warning", "a disclaimer")
     ),

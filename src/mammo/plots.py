@@ -45,6 +45,41 @@ def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
     return figure
 
 
+def realism(groups: dict) -> Figure:
+    """Statistics of sets of images: `{"real": {"exponent": (n,), "area": (n,), "histogram": (n, bins)}, ...}`."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=[1, 1.4, 1])
+    colours = [NEUTRAL, MALIGNANT_COLOUR, BENIGN_COLOUR, "#009E73"]
+    for place, ((name, values), colour) in enumerate(zip(groups.items(), colours, strict=False)):
+        for axis, key in ((axes[0], "exponent"), (axes[2], "area")):
+            spread = place + np.linspace(-0.15, 0.15, len(values[key]))
+            axis.plot(spread, values[key], "o", color=colour, markersize=4, alpha=0.6)
+            axis.plot([place - 0.3, place + 0.3], [np.nanmedian(values[key])] * 2, color=colour, linewidth=2)
+        histogram = np.mean(list(values["histogram"]), axis=0)
+        levels = (np.arange(len(histogram)) + 0.5) / len(histogram)
+        axes[1].plot(levels, histogram, color=colour, label=name)
+    axes[0].set(title="spectral exponent of the tissue")
+    axes[1].set(title="grey levels inside the breast", xlabel="from dark to bright", ylabel="share")
+    axes[2].set(title="share of the image that is breast")
+    for axis in (axes[0], axes[2]):
+        axis.set_xticks(range(len(groups)), list(groups), rotation=12)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    axes[1].legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def difficulty_curve(difficulty, auc) -> Figure:
+    """AUC of a reader over the difficulty of the images."""
+    figure, axis = plt.subplots(figsize=(5, 3.4))
+    axis.plot(difficulty, auc, "o-", color=BENIGN_COLOUR)
+    axis.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+    axis.set(xlabel="difficulty", ylabel="AUC of the simple reader", ylim=(0.4, 1.01))
+    axis.grid(alpha=0.3)
+    figure.tight_layout()
+    return figure
+
+
 def histories(stages: dict) -> Figure:
     """Loss and AUC by epoch, training against validation, one column a stage: `{"head": history, ...}`."""
     figure, axes = plt.subplots(2, len(stages), figsize=(4.5 * len(stages), 5), squeeze=False, sharex="col")

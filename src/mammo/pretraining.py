@@ -37,7 +37,7 @@ from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 SEED = 20_261_122
 RENDERED = (512, 384)
 PATCH, WHOLE = (112, 112), (384, 288)
-PATCH_STEPS, PATCH_BATCH, PATCHES_A_BREAST = 2200, 32, 8
+PATCH_STEPS, PATCH_BATCH, PATCHES_A_BREAST = 2000, 32, 8
 WHOLE_STEPS, WHOLE_BATCH = 350, 16
 CHECK_EVERY, CHECK_SAMPLES = 100, 80
 HARDEST = 0.45  # of the difficulties that are trained on, from 0

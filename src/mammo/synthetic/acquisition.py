@@ -37,8 +37,8 @@ def draw_acquisition(rng: np.random.Generator, look: str | None = None) -> Acqui
     return Acquisition(
         look=look,
         exposure=rng.uniform(0.92, 1.08),
-        blur_mm=rng.uniform(0.05, 0.2) if look == "digital" else rng.uniform(0.1, 0.3),
-        grain=rng.uniform(0.004, 0.009) if look == "digital" else rng.uniform(0.007, 0.014),
+        blur_mm=rng.uniform(0.05, 0.2) if look == "digital" else rng.uniform(0.15, 0.35),
+        grain=rng.uniform(0.004, 0.009) if look == "digital" else rng.uniform(0.004, 0.008),
         border=tuple(float(width) for width in border),
         sticker=bool(rng.random() < 0.5),
     )
@@ -55,7 +55,7 @@ def develop(tissue: np.ndarray, thickness: np.ndarray, unit: Acquisition, mm: fl
         image = 0.95 * np.clip(image * (0.25 + 0.75 * thickness), 0, None) ** np.float32(0.6)
         return image + 0.3 * (image - ndimage.uniform_filter(image, int(3 * mm) | 1))
     exposed = image * (0.2 + 0.8 * thickness)
-    return 0.05 + 0.7 / (1 + np.exp((0.39 - exposed) / np.float32(0.14)))
+    return 0.05 + 0.7 / (1 + np.exp((0.35 - exposed) / np.float32(0.15)))
 
 
 def expose(image: np.ndarray, inside: np.ndarray, unit: Acquisition, width: int, rng) -> np.ndarray:
@@ -70,7 +70,9 @@ def expose(image: np.ndarray, inside: np.ndarray, unit: Acquisition, width: int,
     image, inside = np.pad(image, beside), np.pad(inside, beside)
     fog = np.float32(rng.uniform(0.02, 0.07)) * np.linspace(*rng.uniform(0.8, 1.2, 2), width, dtype=np.float32)
     grain = rng.standard_normal(image.shape, dtype=np.float32)
-    image = np.where(inside, np.maximum(image, fog), fog) + grain * np.where(inside, np.float32(unit.grain), np.float32(0.3 * unit.grain))
+    image = np.where(inside, np.maximum(image, fog), fog) + grain * np.where(
+        inside, np.float32(unit.grain), np.float32(0.3 * unit.grain)
+    )
     return np.clip(image, 0, 1)
 
 
@@ -80,7 +82,8 @@ def with_labels(image: np.ndarray, text: str, at_left: bool, unit: Acquisition, 
     picture = Image.fromarray(image.astype(np.float32))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(height / 26)
     row = height * rng.uniform(0.03, 0.09)
-    column = width * (rng.uniform(0.03, 0.08) if at_left else rng.uniform(0.80, 0.84))
+    gap = width * rng.uniform(0.03, 0.08)
+    column = gap if at_left else width - gap - draw.textlength(text, font=font)
     box = draw.textbbox((column, row), text, font=font)
     on_label = unit.look == "film" and unit.sticker
     if on_label:

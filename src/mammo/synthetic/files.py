@@ -12,6 +12,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 
 FORMATS = ("png8", "png16", "dicom12", "dicom14")
 VIEW_CODES = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
+BREAST_CODE = ("76752008", "Breast")
 
 
 def extension(file_format: str) -> str:
@@ -67,13 +68,19 @@ def _dicom(image: np.ndarray, bits: int, tags: dict, inverted: bool) -> FileData
     for keyword, value in tags.items():
         if keyword != "Entropy":
             setattr(header, keyword, value)
-    code, meaning = VIEW_CODES[tags["ViewPosition"]]
-    header.ViewCodeSequence = [Dataset()]
-    header.ViewCodeSequence[0].CodeValue = code
-    header.ViewCodeSequence[0].CodingSchemeDesignator = "SCT"
-    header.ViewCodeSequence[0].CodeMeaning = meaning
+    header.PixelIntensityRelationship, header.PixelIntensityRelationshipSign = "LOG", 1 if inverted else -1
+    header.ViewCodeSequence = [_code(*VIEW_CODES[tags["ViewPosition"]])]
+    header.ViewCodeSequence[0].ViewModifierCodeSequence = []
+    header.AnatomicRegionSequence = [_code(*BREAST_CODE)]
+    header.AcquisitionContextSequence = []
     header.PixelData = (top - stored if inverted else stored).astype("<u2").tobytes()
     return header
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "SCT", meaning
+    return code
 
 
 def write_whole(path: Path, write) -> None:

@@ -1,6 +1,6 @@
 """A simple reader that is told where to look: does shape tell benign from malignant, and how plainly?
 
-    auc = reader_auc(manifest)
+    auc = study(difficulty=0.3)
 
 It measures what radiomics measures, margin, spicules and specks, in the image around the middle of the true mask, and
 a logistic regression weighs it. From the mask it takes the place and the scale, which are the same for both
@@ -11,7 +11,6 @@ of calcium or for a mass, which is no hint either.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
@@ -20,25 +19,38 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mammo.errors import MammoError
-from mammo.manifest import class_indices
-from mammo.reading import read_mammogram
+from mammo.manifest import CLASS_NAMES
+from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.lesions import CALCIFICATIONS
+from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
 SMALLEST_MM = 5.0  # the features look at least this far around the middle
 ZONES, SECTORS = 12, 24
 TINY = 1e-6
 
 
-def reader_auc(manifest: pd.DataFrame, seed: int = 0, processes: int = -1) -> float:
-    """AUC of malignant against benign lesions, from five folds of patients; images without a lesion are left out."""
-    if "mask_path" not in manifest or (manifest["label"] == "normal").all():
-        raise MammoError("The reader needs images with lesions and their masks, as generate_dataset makes them.")
-    rows = manifest[manifest["label"] != "normal"]
-    features = np.array(Parallel(n_jobs=processes)(delayed(_features_of)(row) for row in rows.to_dict("records")))
-    of_calcium = rows["lesion_type"].isin([kind for kinds in CALCIFICATIONS.values() for kind in kinds]).to_numpy()
-    twice = np.hstack([features * of_calcium[:, None], features * ~of_calcium[:, None]])
-    return cross_validated_auc(twice, class_indices(rows), rows["patient_id"], seed)
+def study(difficulty: float, patients: int = 400, seed: int = 0, image_size=(512, 384), processes: int = -1) -> float:
+    """AUC of malignant against benign of the reader, on both views of as many new patients, half of them malignant.
+
+    The images are drawn, read and forgotten. With fewer than some hundred patients the regression has too little to
+    learn from.
+    """
+    draw = delayed(_reading)
+    rows = Parallel(n_jobs=processes)(draw(number, difficulty, seed, image_size) for number in range(patients))
+    truth = np.repeat(np.arange(patients) % 2, len(VIEWS))
+    return cross_validated_auc(np.concatenate(rows), truth, np.repeat(np.arange(patients), len(VIEWS)))
+
+
+def _reading(number: int, difficulty: float, seed: int, image_size) -> np.ndarray:
+    """The features of both views, (2, 88): those of calcium in the first half, those of masses in the second."""
+    patient = draw_patient(np.random.default_rng([seed, number]), CLASS_NAMES[number % 2], difficulty)
+    calcium = patient.lesion.kind in CALCIFICATIONS[patient.label]
+    rows = []
+    for index, view in enumerate(VIEWS):
+        drawn = phantom(patient, patient.side, view, image_size, np.random.default_rng([seed, number, index]))
+        values = lesion_features(*drawn, HEIGHT_MM / image_size[0])
+        rows.append(np.concatenate([values * calcium, values * (not calcium)]))
+    return np.array(rows)
 
 
 def cross_validated_auc(features: np.ndarray, truth: np.ndarray, patients, seed: int = 0) -> float:
@@ -119,8 +131,3 @@ def _outline(smooth, down, right) -> list:
 
 def _zone(distance) -> np.ndarray:
     return np.minimum((distance * 4).astype(int), ZONES - 1)
-
-
-def _features_of(row: dict) -> np.ndarray:
-    mask = read_mammogram(row["mask_path"]).image > 0.5
-    return lesion_features(read_mammogram(row["path"]).image, mask, row["pixel_mm"])

@@ -58,7 +58,7 @@ def tissue(dense_share: float, half_height: float, distance, nipple, mm: float, 
 
     wish = 0.7 * cloud + 0.3 * strands + 1.4 * _cone(shape, half_height, nipple, rng)
     cut = np.float32(np.quantile(wish[distance > 5 * mm][::7], 1 - dense_share))
-    gland = 0.5 + 0.5 * np.tanh((wish - cut) / np.float32(0.55))
+    gland = 0.5 + 0.5 * np.tanh((wish - cut) / np.float32(0.7))
     gland *= np.clip((distance - 3 * mm) / (7 * mm), 0, 1)  # fat under the skin
     dense = gland * (0.62 + 0.16 * strands + 0.10 * cloud - 0.22 * np.clip(lobules, -0.3, 1.5) + 0.35 * web)
     fat = 0.27 + 0.015 * (cloud + strands)
