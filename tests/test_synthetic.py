@@ -20,7 +20,7 @@ import mammo
 from mammo.preprocessing import find_breast
 from mammo.synthetic import draw_patient, phantom, reader
 from mammo.synthetic.acquisition import LOOKS, draw_acquisition, with_labels
-from mammo.synthetic.files import FORMATS, extension, write_image
+from mammo.synthetic.files import FORMATS, extension, write_image, write_whole
 from mammo.synthetic.lesions import CALCIFICATIONS, DESCRIPTIONS, MASSES, Lesion, draw_lesion, render
 from mammo.synthetic.reader import cross_validated_auc
 from mammo.synthetic.realism import spectral_exponent, statistics
@@ -90,7 +90,7 @@ def test_what_the_manifest_says_is_in_the_images(demo):
         assert image[mask].min() > 0.05, "the lesion lies in the breast"
         assert (row.y, row.x) == pytest.approx(np.argwhere(mask).mean(axis=0), abs=0.1)
         assert np.pi * row.radius**2 == pytest.approx(mask.sum(), rel=0.1)
-        assert np.pi * (row.lesion_mm / row.pixel_mm / 2) ** 2 == pytest.approx(mask.sum(), rel=0.05, abs=1)
+        assert np.pi * (row.lesion_mm / row.pixel_mm / 2) ** 2 == pytest.approx(mask.sum(), rel=0.01, abs=1)
         assert LABEL_OF[row.lesion_type] == row.label
         assert DESCRIPTIONS[row.lesion_type] == row.description
         assert 0.7 * 0.7 * 3 < row.contrast < 0.7 * 1.3 * 8
@@ -121,17 +121,27 @@ def test_the_other_breast_is_healthy():
 
 @pytest.mark.parametrize("view", ["CC", "MLO"])
 @pytest.mark.parametrize("kind", DESCRIPTIONS)
-def test_all_kinds_have_the_same_area_and_the_same_grey_levels(kind, view):
+def test_all_kinds_have_the_same_area_and_add_the_same_grey_levels(kind, view):
     """Only how they are arranged may tell the classes apart."""
-    calcium = "calc" in kind
-    reference, _ = render(lesion("coarse calcifications" if calcium else "round mass"), "CC", MM)
+    reference, outline = render(lesion("coarse calcifications" if "calc" in kind else "round mass"), "CC", MM)
     for seed in range(5):
         added, mask = render(lesion(kind, seed), view, MM)
-        assert mask.sum() == round((7.0 if calcium else 250.0) * MM**2)
+        assert mask.sum() == outline.sum() == round((7.0 if "calc" in kind else 250.0) * MM**2)
         assert not added[~mask].any()
-        assert added[mask].mean() == pytest.approx(1, abs=0.1)
-        ours, theirs = (np.quantile(a[a > 0], [0.1, 0.25, 0.5, 0.75, 0.9]) for a in (added, reference))
-        assert ours == pytest.approx(theirs, rel=0.3, abs=0.08)
+        np.testing.assert_array_equal(np.sort(added[mask]), np.sort(reference[outline]))
+        assert added[mask].mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_no_lesion_is_cut_off_at_the_skin_or_the_chest_wall():
+    """The area is exact wherever the lesion lies; a malignant one, which reaches further, must not lose more."""
+    for number in range(60):
+        rng = np.random.default_rng(number)
+        patient = draw_patient(rng, "malignant", 0.3)
+        wanted = replace(patient.lesion, kind="architectural distortion", area=600.0, depth=(0.25, 0.75)[number % 2])
+        patient = replace(patient, lesion=wanted)
+        image, mask = phantom(patient, patient.side, ("CC", "MLO")[number % 2], (256, 192), rng)
+        assert mask.sum() == round(600 * (256 / 240) ** 2)
+        assert image[mask].min() > 0.02, "it stays in the breast"
 
 
 def test_both_views_show_one_lesion(demo):
@@ -174,7 +184,8 @@ def test_shape_and_margin_follow_the_lexicon():
     assert max(coarse) <= 8
     assert min(count["fine pleomorphic calcifications"]) >= 5, "a group has at least five"
     assert np.median(count["fine linear calcifications"]) > np.median(coarse)
-    assert all((ndimage.binary_fill_holes(mask) & ~mask).any() for mask in masks("rim calcifications"))
+    hollow = [(ndimage.binary_fill_holes(mask) & ~mask).any() for mask in masks("rim calcifications")]
+    assert sum(hollow) >= 13
     assert np.median(count["popcorn calcification"]) <= 3
 
 
@@ -205,11 +216,11 @@ def test_no_giveaway(tmp_path):
             "polarity": mammogram.inverted,
             "dicom": row["path"].endswith(".dcm"),
             "file size": Path(row["path"]).stat().st_size,
-            "mask size": Path(row["mask_path"]).stat().st_size if row["lesion_mm"] > 10 else 0,
+            "mask to nominal size": mask.sum() / round(np.pi * (row["lesion_mm"] / row["pixel_mm"] / 2) ** 2),
         }
 
     rows = Parallel(n_jobs=-1)(delayed(of_image)(row) for row in table.to_dict("records"))
-    cues = pd.DataFrame(rows).drop(columns="mask size").astype(float)
+    cues = pd.DataFrame(rows).astype(float)
     cues["density"] = table.density.map("abcd".index)
     cues["left"] = table.laterality == "L"
     cues["film"] = table.look == "film"
@@ -219,10 +230,11 @@ def test_no_giveaway(tmp_path):
     cues["size"] = table.lesion_mm
     cues["contrast"] = table.contrast
     cues["calcium"] = table.lesion_type.str.contains("calc")
-    cues["number"] = table.patient_id.str[1:].astype(int)
+    cues["number"] = table.patient_id.str.split("-").str[1].astype(int)
     aucs = cues.astype(float).apply(lambda cue: roc_auc_score(truth, cue))
-    assert aucs.between(0.45, 0.55).all(), aucs
     together = cross_validated_auc(cues.astype(float).to_numpy(), truth, table.patient_id)
+    print(f"{aucs.round(3).to_string()}\nall together {together:.3f}")
+    assert aucs.between(0.45, 0.55).all(), aucs
     assert 0.44 < together < 0.56, "all of them together"
 
 
@@ -311,7 +323,7 @@ def test_film_and_digital_look_their_part():
     assert (labelled[60:200, 20:120] == 0).all()
 
 
-@pytest.mark.parametrize("size", [(128, 77), (131, 200), (640, 384)])
+@pytest.mark.parametrize("size", [(128, 100), (131, 200), (640, 384)])
 def test_any_size_and_any_patient(size):
     for number in range(12):
         rng = np.random.default_rng(number)
@@ -320,7 +332,7 @@ def test_any_size_and_any_patient(size):
         assert image.shape == mask.shape == size
         assert image.dtype == np.float32
         assert np.isfinite(image).all()
-        assert (image.min(), image.max()) >= (0, 0)
+        assert image.min() >= 0
         assert image.max() <= 1
         assert mask.any()
 
@@ -331,9 +343,9 @@ def test_any_size_and_any_patient(size):
 @pytest.mark.parametrize("inverted", [False, True])
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_a_file_gives_back_the_image(file_format, inverted, tmp_path, image):
-    tags = {"PatientID": "S1", "ImageLaterality": "R", "ViewPosition": "MLO", "Entropy": "0"}
+    tags = {"PatientID": "S1", "ImageLaterality": "R", "ViewPosition": "MLO"}
     path = tmp_path / f"image{extension(file_format)}"
-    write_image(path, image, file_format, tags, inverted)
+    write_image(path, image, file_format, tags, inverted, origin="0")
     read = mammo.read_mammogram(path)
     bits = int(file_format.strip("pngdicom"))
     assert read.bits == bits
@@ -360,6 +372,8 @@ def test_what_a_dicom_says(tmp_path):
         assert header.BodyPartThickness == pytest.approx(row.compressed_mm)
         assert row.label not in str(header)
         assert header.WindowWidth > 1
+        orientation = {"LCC": ["A", "R"], "RCC": ["P", "L"], "LMLO": ["A", "FR"], "RMLO": ["P", "FL"]}
+        assert list(header.PatientOrientation) == orientation[row.laterality + row.view]
 
 
 # Long work, interrupted.
@@ -371,9 +385,9 @@ def test_an_interrupted_set_is_completed(tmp_path):
     (tmp_path / "a" / "manifest.csv").unlink()
     for path in sorted((tmp_path / "a" / "images").iterdir())[6:]:
         path.unlink()
-    (tmp_path / "a" / "images" / "S00003_L_CC.png.123.partial").write_bytes(b"half")
+    (tmp_path / "a" / "images" / "S1-00003_L_CC.png.123.partial").write_bytes(b"half")
     (tmp_path / "a" / "truth" / "00009.json").unlink()
-    kept = sorted((tmp_path / "a" / "images").iterdir())[0]
+    kept = sorted((tmp_path / "a" / "images").glob("S1-00000*"))[0]
     before = kept.stat().st_mtime_ns
     small(tmp_path / "a")
     assert digests(tmp_path / "a") == whole
@@ -396,11 +410,58 @@ def test_a_killed_run_leaves_whole_files_only_and_a_rerun_completes_it(tmp_path)
     done = list(tmp_path.glob("a/truth/*.json"))
     assert 5 <= len(done) < 60
     assert not (tmp_path / "a" / "manifest.csv").exists()
-    for path in [row["path"] for truth in done for row in json.loads(truth.read_text())]:
-        mammo.read_mammogram(tmp_path / "a" / path)
+    files = [path for part in ("images", "masks") for path in (tmp_path / "a" / part).iterdir()]
+    for path in files:
+        if path.suffix != ".partial":
+            mammo.read_mammogram(path)
+    assert {row["path"] for truth in done for row in json.loads(truth.read_text())} <= {
+        path.relative_to(tmp_path / "a").as_posix() for path in files
+    }
     small(tmp_path / "a", patients=60, formats=["png8", "dicom12"])
     small(tmp_path / "b", patients=60, formats=["png8", "dicom12"])
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    def fails_halfway(path):
+        assert path.parent == tmp_path
+        path.write_bytes(b"half")
+        assert not (tmp_path / "file").exists(), "it is not there before it is whole"
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        write_whole(tmp_path / "file", fails_halfway)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kept", ["nothing", "card", "images"])
+def test_a_replacement_that_was_interrupted_can_be_repeated(tmp_path, kept, monkeypatch):
+    from mammo.synthetic import dataset
+
+    small(tmp_path / "a", seed=2)
+    calls = []
+
+    def stops(path):
+        calls.append(path)
+        if kept == "images" or len(calls) == 2:
+            raise KeyboardInterrupt
+        __import__("shutil").rmtree(path)
+
+    with monkeypatch.context() as patch:
+        if kept == "nothing":
+            patch.setattr(dataset, "write_whole", lambda path, write: (_ for _ in ()).throw(KeyboardInterrupt))
+        else:
+            patch.setattr(dataset.shutil, "rmtree", stops)
+        with pytest.raises(KeyboardInterrupt):
+            small(tmp_path / "a")
+    small(tmp_path / "a")
+    small(tmp_path / "b")
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_a_start_that_was_interrupted_can_be_repeated(tmp_path):
+    (tmp_path / "dataset.json.77.partial").write_text("{")
+    assert len(small(tmp_path)) == 80
 
 
 def test_a_finished_set_is_not_made_again(tmp_path):
@@ -452,6 +513,10 @@ def test_every_shape_that_is_allowed_can_be_drawn(tmp_path):
         {"formats": ["gif"]},
         {"formats": "png8"},
         {"looks": []},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"seed": "a"},
+        {"image_size": (128, 77)},
         {"image_size": (64, 64)},
         {"image_size": (512, 128)},
     ],

@@ -27,7 +27,7 @@ def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
 
 def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_path, monkeypatch):
     """... and like the head's training it never opens a test image: here they are gone."""
-    table = mammo.generate_dataset(tmp_path / "d", patients=16, seed=4, image_size=(192, 144), processes=1)
+    table = mammo.generate_dataset(tmp_path / "d", patients=20, seed=4, image_size=(192, 144), processes=1)
     for path in table.path[table.split == "test"]:
         Path(path).unlink()
     mammo.train_head(fresh_model, table, epochs=1, copies=0)
@@ -67,7 +67,7 @@ def test_validation_images_are_not_augmented_and_training_images_are(fresh_model
 
 def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
     before = weights_by_layer(fresh_model)
-    mammo.fine_tune(fresh_model, demo, epochs=1, learning_rate=1.0)
+    mammo.fine_tune(fresh_model, demo, epochs=1, learning_rate=100.0)
     assert not changed_layers(before, weights_by_layer(fresh_model))
     assert "left as it was" in capsys.readouterr().out
 

@@ -36,8 +36,7 @@ def distance_to_skin(skin: np.ndarray, columns: int) -> np.ndarray:
     step = 4
     column = np.arange(columns, dtype=np.float32)
     inside = column < skin[:, None]
-    coarse = np.pad(inside[::step, ::step], ((1, 1), (64, 1)), mode="edge")  # the chest wall is no skin
-    coarse = ndimage.distance_transform_edt(coarse)[1:-1, 64:-1].astype(np.float32) * step
+    coarse = ndimage.distance_transform_edt(inside[::step, ::step]).astype(np.float32) * step
     fine = np.asarray(Image.fromarray(coarse).resize((columns, len(skin)), Image.BILINEAR))
     return np.where(inside, np.clip(fine, 0.1, np.maximum(skin[:, None] - column, 0.1)), 0)
 

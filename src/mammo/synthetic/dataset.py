@@ -23,6 +23,7 @@ from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 RECIPE = 2  # raised whenever the same seed would give other pixels: an old folder is then made anew
 DIFFICULTY = 0.3
 MIN_PATIENTS = 20  # fewer cannot be split three ways with both classes in each
+MIN_SIDE = 100  # pixels; smaller images are no mammograms to the reader
 OF_FIVE_PATIENTS = ("benign", "benign", "malignant", "malignant", "normal")
 
 
@@ -49,18 +50,16 @@ def generate_dataset(
     otherwise left as it is; one made with other settings is replaced; one that holds anything else raises
     MammoError.
     """
-    height, width = image_size
-    if patients < MIN_PATIENTS or not 0 <= difficulty <= 1 or height < 128 or width < 0.6 * height:
-        raise MammoError(
-            f"At least {MIN_PATIENTS} patients, a difficulty from 0 to 1, a height of 128 pixels and a width of "
-            f"0.6 times that are needed, not {patients}, {difficulty} and {height} x {width}."
-        )
+    settings = _settings(patients, seed, image_size)
+    if not 0 <= difficulty <= 1:
+        raise MammoError(f"The difficulty goes from 0 to 1, not {difficulty}.")
+    if settings["image_size"][1] < 0.6 * settings["image_size"][0]:
+        raise MammoError("Synthetic mammograms need a width of at least 0.6 times their height.")
     for name, chosen, known in (("formats", formats, FORMATS), ("looks", looks, LOOKS)):
-        if isinstance(chosen, str) or not chosen or set(chosen) - set(known):
+        if not isinstance(chosen, (list, tuple)) or not chosen or set(chosen) - set(known):
             raise MammoError(f"{name} must be a list with some of {', '.join(known)}, not {chosen!r}.")
-    drawn = {"seed": seed, "difficulty": difficulty, "image_size": tuple(image_size)}
-    drawn |= {"formats": tuple(formats), "looks": tuple(looks)}
-    return _dataset(folder, "synthetic", patients, drawn, _write_patient, processes)
+    settings |= {"difficulty": float(difficulty), "formats": tuple(formats), "looks": tuple(looks)}
+    return _dataset(folder, "synthetic", settings, _write_patient, processes)
 
 
 def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224), processes: int = -1) -> pd.DataFrame:
@@ -69,20 +68,35 @@ def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224
     There is nothing to learn in them, so an honest evaluation finds an AUC near 0.5, give or take chance.
     Folders are treated as by `generate_dataset`.
     """
-    return _dataset(folder, "noise", images, {"seed": seed, "image_size": tuple(image_size)}, _write_noise, processes)
+    return _dataset(folder, "noise", _settings(images, seed, image_size), _write_noise, processes)
 
 
-def _dataset(folder, source: str, patients: int, drawn: dict, write, processes: int) -> pd.DataFrame:
+def _settings(patients: int, seed: int, image_size) -> dict:
+    """What every data set needs, as plain numbers; raises MammoError where no data set can be made of it."""
+    try:
+        patients, seed, (height, width) = int(patients), int(seed), (int(side) for side in image_size)
+    except (TypeError, ValueError):
+        raise MammoError("Patients and seed must be whole numbers, and image_size (height, width).") from None
+    if patients < MIN_PATIENTS or not 0 <= seed < 2**32 or min(height, width) < MIN_SIDE:
+        raise MammoError(
+            f"At least {MIN_PATIENTS} patients, a seed from 0 to below 2**32 and {MIN_SIDE} pixels a side are needed, "
+            f"not {patients}, {seed} and {height} x {width}."
+        )
+    return {"patients": patients, "seed": seed, "image_size": (height, width)}
+
+
+def _dataset(folder, source: str, settings: dict, write, processes: int) -> pd.DataFrame:
     folder = Path(folder)
-    _claim(folder, {"source": source, "recipe": RECIPE, "patients": patients, **drawn})
+    _claim(folder, {"source": source, "recipe": RECIPE, **settings})
     if not _is_whole(folder):
-        work = delayed(partial(_once, write=write, **drawn))
+        drawn = {name: value for name, value in settings.items() if name != "patients"}
+        work, patients = delayed(partial(_once, write=write, **drawn)), settings["patients"]
         parts = Parallel(n_jobs=processes, return_as="generator")(work(folder, number) for number in range(patients))
         rows = [row for part in tqdm(parts, total=patients, desc=f"{source} images", unit="patient") for row in part]
         manifest = pd.DataFrame(rows).assign(source=source)
         for column in manifest.columns.intersection(PATH_COLUMNS):
             manifest[column] = [str(folder / path) if isinstance(path, str) else None for path in manifest[column]]
-        save_manifest(split_by_patient(manifest, seed=drawn["seed"]), folder / "manifest.csv")
+        save_manifest(split_by_patient(manifest, seed=settings["seed"]), folder / "manifest.csv")
     return load_manifest(folder / "manifest.csv")
 
 
@@ -99,29 +113,37 @@ def _once(folder: Path, number: int, write, **drawn) -> list[dict]:
 
 
 def _is_whole(folder: Path) -> bool:
-    if not (folder / "manifest.csv").is_file():
+    try:
+        table = pd.read_csv(folder / "manifest.csv")
+    except (OSError, ValueError):
         return False
-    table = pd.read_csv(folder / "manifest.csv")
     paths = [path for column in table.columns.intersection(PATH_COLUMNS) for path in table[column].dropna()]
     return all((folder / path).is_file() for path in paths)
 
 
 def _claim(folder: Path, settings: dict) -> None:
-    """Leave `folder` with a `dataset.json` that holds these settings, and no image of another data set."""
-    card = folder / "dataset.json"
-    if folder.exists() and any(folder.iterdir()):
-        if not _is_ours(card):
-            raise MammoError(f"{folder} holds other files and is not touched. Choose a new folder for the data set.")
-        for stale in folder.rglob("*.partial"):
+    """Leave `folder` with a `dataset.json` that holds these settings, and no image of another data set.
+
+    The card is the last thing that is written over: wherever this is interrupted, the folder is still known as ours.
+    """
+    card, parts = folder / "dataset.json", [folder / name for name in ("images", "masks", "truth")]
+    try:
+        for stale in [*folder.glob("dataset.json.*.partial"), *(p for part in parts for p in part.glob("*.partial"))]:
             stale.unlink()
-        if card.read_text() == _settings_text(settings):
-            return
-        for name in ("manifest.csv", "dataset.json"):
-            (folder / name).unlink(missing_ok=True)
-        for name in ("images", "masks", "truth"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(card, lambda path: path.write_text(_settings_text(settings)))
+        if folder.exists() and any(folder.iterdir()):
+            if not _is_ours(card):
+                raise MammoError(
+                    f"{folder} holds other files and is not touched. Choose a new folder for the data set."
+                )
+            if card.read_text() == _settings_text(settings):
+                return
+            (folder / "manifest.csv").unlink(missing_ok=True)
+            for part in parts:
+                if part.exists():
+                    shutil.rmtree(part)
+        write_whole(card, lambda path: path.write_text(_settings_text(settings)))
+    except OSError as error:
+        raise MammoError(f"The data set cannot be written to {folder} ({error}). Choose another folder.") from None
 
 
 def _is_ours(card: Path) -> bool:
@@ -142,17 +164,19 @@ def _write_patient(folder: Path, number: int, seed: int, difficulty: float, imag
     file_format, look = formats[rng.integers(len(formats))], looks[rng.integers(len(looks))]
     inverted = bool(rng.random() < 0.5)
     patient = draw_patient(rng, _label(number, seed), difficulty, look)
+    name = f"S{seed}-{number:05d}"
+    origin = f"{RECIPE} {seed} {difficulty} {image_size} {formats} {looks}"
     rows = []
     for index, (side, view) in enumerate((side, view) for side in SIDES for view in VIEWS):
-        rng = np.random.default_rng([seed, number, index])
+        rng = np.random.default_rng([seed, number, 1 + index])
         image, mask = phantom(patient, side, view, image_size, rng)
         if side == "R":
             image, mask = image[:, ::-1], mask[:, ::-1]
         image = with_labels(image, f"{side} {view}", at_left=side == "R", unit=patient.unit, rng=rng)
         row = {
-            "path": f"images/S{number:05d}_{side}_{view}{extension(file_format)}",
+            "path": f"images/{name}_{side}_{view}{extension(file_format)}",
             "label": "normal",
-            "patient_id": f"S{number:05d}",
+            "patient_id": name,
             "laterality": side,
             "view": view,
             "density": patient.density,
@@ -161,11 +185,11 @@ def _write_patient(folder: Path, number: int, seed: int, difficulty: float, imag
             "pixel_mm": HEIGHT_MM / image_size[0],
             "compressed_mm": round(patient.compressed, 1),
         }
-        if mask.any():
-            row |= {"label": patient.label, "mask_path": f"masks/S{number:05d}_{side}_{view}.png"}
+        if patient.lesion is not None and side == patient.side:
+            row |= {"label": patient.label, "mask_path": f"masks/{name}_{side}_{view}.png"}
             row |= _truth_about(patient, mask)
             write_png(folder / row["mask_path"], mask.astype(np.uint8) * 255)
-        write_image(folder / row["path"], image, file_format, _tags(row, seed, difficulty), inverted)
+        write_image(folder / row["path"], image, file_format, _tags(row), inverted, origin)
         rows.append(row)
     return rows
 
@@ -183,7 +207,7 @@ def _truth_about(patient: Patient, mask: np.ndarray) -> dict:
     }
 
 
-def _tags(row: dict, seed: int, difficulty: float) -> dict:
+def _tags(row: dict) -> dict:
     """What the DICOM header says of an image; nothing in it knows of the lesion."""
     return {
         "PatientID": row["patient_id"],
@@ -203,7 +227,7 @@ def _tags(row: dict, seed: int, difficulty: float) -> dict:
         "DetectorType": "",
         "ImageLaterality": row["laterality"],
         "ViewPosition": row["view"],
-        "PatientOrientation": ["A" if row["laterality"] == "L" else "P", "R" if row["view"] == "CC" else "FR"],
+        "PatientOrientation": _orientation(row["laterality"], row["view"]),
         "ImagerPixelSpacing": [round(row["pixel_mm"], 6)] * 2,
         "PixelSpacing": [round(row["pixel_mm"], 6)] * 2,
         "BodyPartThickness": row["compressed_mm"],
@@ -211,8 +235,13 @@ def _tags(row: dict, seed: int, difficulty: float) -> dict:
         "BurnedInAnnotation": "YES",
         "LossyImageCompression": "00",
         "ImageComments": "Synthetic image. It shows no person.",
-        "Entropy": f"{seed} {difficulty}",
     }
+
+
+def _orientation(side: str, view: str) -> list[str]:
+    """Where the rows and the columns of an image lead in the patient: DICOM PS3.3, C.7.6.1.1.1."""
+    to_the_middle = "R" if side == "L" else "L"
+    return ["A" if side == "L" else "P", to_the_middle if view == "CC" else f"F{to_the_middle}"]
 
 
 def _label(number: int, seed: int) -> str:
@@ -223,6 +252,7 @@ def _label(number: int, seed: int) -> str:
 def _write_noise(folder: Path, number: int, seed: int, image_size) -> list[dict]:
     pixels = np.random.default_rng([seed, number]).integers(0, 256, image_size, dtype=np.uint8)
     label = ("benign", "malignant")[(number + np.random.default_rng([seed, number // 2, 1]).integers(2)) % 2]
-    row = {"path": f"images/N{number:05d}.png", "label": label, "patient_id": f"N{number:05d}"}
+    name = f"N{seed}-{number:05d}"
+    row = {"path": f"images/{name}.png", "label": label, "patient_id": name}
     write_png(folder / row["path"], pixels)
     return [row]

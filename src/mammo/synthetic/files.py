@@ -25,21 +25,21 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     write_whole(path, lambda partial_path: Image.fromarray(pixels).save(partial_path, format="PNG", compress_level=1))
 
 
-def write_image(path: Path, image: np.ndarray, file_format: str, tags: dict, inverted: bool) -> None:
+def write_image(path: Path, image: np.ndarray, file_format: str, tags: dict, inverted: bool, origin: str) -> None:
     """Write a float32 (height, width) image in [0, 1] in one of `FORMATS`.
 
-    `tags` are DICOM attributes by keyword, with `SOPInstanceUID` drawn from them where they are the same;
-    `inverted` stores MONOCHROME1. PNGs know neither.
+    `tags` are DICOM attributes by keyword; `inverted` stores MONOCHROME1; the unique identifiers follow from the
+    tags and from `origin`, which names the data set. PNGs know none of these.
     """
     bits = int(file_format.removeprefix("png").removeprefix("dicom"))
     if extension(file_format) == ".png":
         write_png(path, np.rint(image * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16))
     else:
-        header = _dicom(image, bits, tags, inverted)
+        header = _dicom(image, bits, tags, inverted, origin)
         write_whole(path, lambda partial_path: header.save_as(partial_path, enforce_file_format=True))
 
 
-def _dicom(image: np.ndarray, bits: int, tags: dict, inverted: bool) -> FileDataset:
+def _dicom(image: np.ndarray, bits: int, tags: dict, inverted: bool, origin: str) -> FileDataset:
     """A Digital Mammography X-Ray Image, For Presentation (DICOM PS3.3 A.26), that names no real person.
 
     The picture takes 80 % of the stored range, and a VOI window of exactly that range brings it back.
@@ -47,14 +47,14 @@ def _dicom(image: np.ndarray, bits: int, tags: dict, inverted: bool) -> FileData
     top, low = 2**bits - 1, 2**bits // 10
     span = 8 * low
     stored = low + np.rint(image * span).astype(np.uint16)
-    names = [str(tags[key]) for key in ("PatientID", "ImageLaterality", "ViewPosition", "Entropy")]
+    names = [origin, tags["PatientID"], tags["ImageLaterality"], tags["ViewPosition"]]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=names)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     header.SOPClassUID, header.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    header.StudyInstanceUID = generate_uid(entropy_srcs=["study", names[0], names[3]])
+    header.StudyInstanceUID = generate_uid(entropy_srcs=["study", *names[:2]])
     header.SeriesInstanceUID = generate_uid(entropy_srcs=["series", *names])
     header.Modality, header.PresentationIntentType = "MG", "FOR PRESENTATION"
     header.ImageType = ["DERIVED", "PRIMARY"]
@@ -66,8 +66,7 @@ def _dicom(image: np.ndarray, bits: int, tags: dict, inverted: bool) -> FileData
     header.WindowWidth, header.VOILUTFunction = span + 1, "LINEAR"
     header.WindowCenter = (top - low - span / 2 if inverted else low + span / 2) + 0.5
     for keyword, value in tags.items():
-        if keyword != "Entropy":
-            setattr(header, keyword, value)
+        setattr(header, keyword, value)
     header.PixelIntensityRelationship, header.PixelIntensityRelationshipSign = "LOG", 1 if inverted else -1
     header.ViewCodeSequence = [_code(*VIEW_CODES[tags["ViewPosition"]])]
     header.ViewCodeSequence[0].ViewModifierCodeSequence = []
@@ -87,5 +86,8 @@ def write_whole(path: Path, write) -> None:
     """Let `write` fill a name of its own, then rename: the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    write(partial_path)
-    os.replace(partial_path, path)
+    try:
+        write(partial_path)
+        os.replace(partial_path, path)
+    finally:
+        partial_path.unlink(missing_ok=True)

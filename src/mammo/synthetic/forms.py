@@ -1,7 +1,7 @@
 """The forms that lesions take, as bodies in three dimensions.
 
 Each form takes a generator and returns `draw(towards, across, angle, pixel)`: how strongly the lesion, seen at an
-`angle`, is there in each pixel. Only the order of these values counts. Coordinates are float32 (n, n), towards the
+`angle`, is there in each pixel. Only the order of these values counts. Coordinates are arrays (n, n), towards the
 nipple and across; lengths are in radii of a disc of the lesion's area, `pixel` is the side of one; angles in radians.
 """
 
@@ -64,7 +64,7 @@ def _spiculated(rng):
 
 
 def _specks(centres, radii, ring: bool = False):
-    """Balls of calcium, or shells; blurred by the width of a pixel."""
+    """Balls of calcium, or shells."""
 
     def draw(towards, across, angle, pixel):
         deepest = np.full(towards.shape, -10.0, np.float32)
@@ -96,7 +96,7 @@ def _coarse(rng):
 
 def _rims(rng):
     centres = _scattered(rng, rng.integers(1, 3), 2.0, 3.5)
-    return _specks(centres, rng.uniform(0.7, 1.0, len(centres)) / len(centres) ** 0.7, ring=True)
+    return _specks(centres, rng.uniform(0.7, 1.0, len(centres)) / np.sqrt(len(centres)), ring=True)
 
 
 def _popcorn(rng):
@@ -105,13 +105,13 @@ def _popcorn(rng):
 
 
 def _pleomorphic(rng):
-    """Each below half a millimetre and of its own shape, at least five of them in a group (BI-RADS)."""
+    """At least five in a group (BI-RADS). Real ones are below half a millimetre; here they have a pixel or more."""
     centres = _scattered(rng, rng.integers(14, 30), 1.9, 0.5)
     return _specks(centres, rng.uniform(0.08, 0.24, len(centres)))
 
 
 def _linear(rng):
-    """Broken casts of ducts that branch away from the nipple."""
+    """Broken casts of ducts that branch away from the nipple; wider than real ones, as pixels are."""
     centres, start = [], np.array([3.0, 0, 0])
     for _ in range(rng.integers(2, 4)):
         place, heading = start + rng.normal(0, 0.4, 3), np.array([-1.0, 0, 0]) + rng.normal(0, 0.3, 3)

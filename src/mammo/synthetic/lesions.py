@@ -1,12 +1,13 @@
 """Lesions: their shape, their margin, their mask.
 
-Benign and malignant ones are matched by construction. Whatever a lesion looks like, its mask is the `area` pixels where
-its shape is strongest, and the brightness in it is dealt out by rank from one fixed profile, which rounds off
-towards the rim. So masks are equally large and hold the same grey levels, to the pixel, and only how these are
-arranged tells the classes apart.
+Benign and malignant ones are matched by construction. Whatever a lesion looks like, its mask is the `area` pixels
+where its shape is strongest, and the brightness it adds is dealt out among them by rank from one fixed profile. So
+masks of the same area add the same grey levels, to the pixel, and only how these are arranged tells the classes
+apart: area, contrast and place are drawn without looking at the label. How far a lesion reaches belongs to its form
+and is not matched: spicules are long.
 
-A lesion is a body in three dimensions and is seen along two directions, so its views belong together. Coordinates:
-towards the nipple, then two across; lengths are in radii of a disc of the lesion's area, angles in radians.
+A lesion is a body in three dimensions, seen along two directions, so its views belong together; of a mass it is the
+section across the beam that is seen.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ MASSES = {
 }
 CALCIFICATIONS = {
     "benign": {
-        "coarse calcifications": "coarse, grouped",
-        "rim calcifications": "rim, grouped",
-        "popcorn calcification": "coarse (popcorn-like), single",
+        "coarse calcifications": "coarse",
+        "rim calcifications": "rim",
+        "popcorn calcification": "coarse (popcorn-like)",
     },
     "malignant": {
         "fine pleomorphic calcifications": "fine pleomorphic, grouped",
@@ -69,8 +70,9 @@ class Lesion:
 def draw_lesion(rng: np.random.Generator, label: str, difficulty: float) -> Lesion:
     """A lesion with everything but its kind drawn from distributions that do not depend on the label.
 
-    Masses are 8 to 28 mm across; of cancers found by screening the median is 12 to 15 mm (Breast Cancer Research 6,
-    Suppl. 1: P14, 2004). Specks of calcium cover 5 to 12 mm2 in all, and are brighter than masses, as calcium is.
+    Masses are as large as discs 8 to 28 mm across; of cancers found by screening the median is 12 to 15 mm (Breast
+    Cancer Research 6, Suppl. 1: P14, 2004). Specks of calcium cover 5 to 12 mm2 in all, and are
+    brighter than masses, as calcium is.
     `difficulty` from 0 to 1 takes their contrast away.
     """
     of_calcium = rng.random() < 0.4
@@ -86,36 +88,48 @@ def draw_lesion(rng: np.random.Generator, label: str, difficulty: float) -> Lesi
     )
 
 
-def render(lesion: Lesion, view: str, mm: float) -> tuple[np.ndarray, np.ndarray]:
+def render(lesion: Lesion, view: str, mm: float, inside=None) -> tuple[np.ndarray, np.ndarray]:
     """What a lesion adds, float32 (n, n) with a mean of 1 in its mask and 0 around it, and the mask, bool (n, n).
 
-    `mm` is pixels per millimetre. The mask has `lesion.area` to the pixel.
+    `mm` is pixels per millimetre. The mask has `lesion.area`, to the pixel; where `inside`, bool (n, n), is
+    given, the mask stays in there.
     """
     rng = np.random.default_rng(lesion.seed)
     draw = FORMS[lesion.kind](rng)
-    area = max(1, round(lesion.area * mm**2))
     radius = np.sqrt(lesion.area / np.pi)
-    steps = np.arange(-int(radius * REACH[lesion.kind] * mm) - 3, int(radius * REACH[lesion.kind] * mm) + 4)
-    towards, across = (axis.astype(np.float32) / (radius * mm) for axis in np.meshgrid(steps, steps))
+    reach = reach_of(lesion, mm)
+    steps = np.arange(-reach, reach + 1)
+    towards, across = np.meshgrid(steps / (radius * mm), steps / (radius * mm))
     shape = ndimage.gaussian_filter(draw(towards, across, ANGLE[view], 1 / (radius * mm)), BLUR_MM * mm)
-    order = np.argsort(shape, axis=None, kind="stable")[-area:]
+    if inside is not None:
+        shape = np.where(inside, shape, -np.inf)
+    area = min(max(1, round(lesion.area * mm**2)), int(np.isfinite(shape).sum()))
+    order = np.argsort(shape, axis=None, kind="stable")[shape.size - area :]
     added = np.zeros(shape.size, np.float32)
-    added[order] = ((np.arange(area) + 0.5) / area) ** PROFILE * (1 + PROFILE)
-    mask = added.reshape(shape.shape) > 0
-    grain = ndimage.gaussian_filter(rng.standard_normal(shape.shape, dtype=np.float32), 0.6 * mm)
-    return added.reshape(shape.shape) * (1 + 0.08 * np.clip(grain / grain.std(), -2, 2)), mask
+    profile = (np.arange(1, area + 1) / area) ** PROFILE
+    added[order] = profile / profile.mean()
+    added = added.reshape(shape.shape)
+    return added, added > 0
+
+
+def reach_of(lesion: Lesion, mm: float) -> int:
+    """Half the side of the square in which a lesion is drawn, in pixels."""
+    return int(np.sqrt(lesion.area / np.pi) * REACH[lesion.kind] * mm) + 3
 
 
 def with_lesion(image, inside, lesion: Lesion, view: str, at, mm: float) -> tuple[np.ndarray, np.ndarray]:
     """The image with a lesion around `at`, (row, column), and its mask, bool (height, width).
 
-    `inside` is where the breast is: the tissue there, within 12 mm, is what the contrast is relative to.
+    `inside` is where the breast is: the lesion stays in there, and its contrast is relative to the tissue there within
+    12 mm.
     """
-    added, mask = render(lesion, view, mm)
-    reach = int(NEIGHBOURHOOD_MM * mm)
-    around = tuple(slice(max(centre - reach, 0), centre + reach + 1) for centre in at)
+    reach = reach_of(lesion, mm)
+    window = np.pad(inside, reach)[at[0] : at[0] + 2 * reach + 1, at[1] : at[1] + 2 * reach + 1]
+    added, mask = render(lesion, view, mm, window)
+    near = int(NEIGHBOURHOOD_MM * mm)
+    around = tuple(slice(max(centre - near, 0), centre + near + 1) for centre in at)
     amount = lesion.contrast * max(0.01, float(image[around][inside[around]].std()))
-    return put(image, amount * added, *at), put(np.zeros(image.shape, bool), mask, *at) & inside
+    return put(image, amount * added, *at), put(np.zeros(image.shape, bool), mask, *at)
 
 
 def put(canvas: np.ndarray, patch: np.ndarray, row: int, column: int) -> np.ndarray:

@@ -14,10 +14,14 @@ from mammo.synthetic.texture import tissue
 
 VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
-# Share of the breast that is glandular, by BI-RADS density: near the middle of each quarter of the
-# fourth edition (< 25, 25-50, 51-75, > 75 %), lowered because the rim is always fat.
+# Share of the tissue under the skin that is glandular, by BI-RADS density; chosen by eye.
 DENSE_SHARE = {"a": 0.06, "b": 0.2, "c": 0.4, "d": 0.65}
-DENSITY_FREQUENCY = (0.1, 0.4, 0.4, 0.1)  # of screened women in the US: Sprague et al., JNCI 106, 2014
+DENSITY_FREQUENCY = (
+    0.1,
+    0.47,
+    0.36,
+    0.07,
+)  # 43 % dense, as of screened women in the US: Sprague et al., JNCI 106, 2014
 
 
 @dataclass(frozen=True)

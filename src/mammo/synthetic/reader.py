@@ -47,7 +47,7 @@ def _reading(number: int, difficulty: float, seed: int, image_size) -> np.ndarra
     calcium = patient.lesion.kind in CALCIFICATIONS[patient.label]
     rows = []
     for index, view in enumerate(VIEWS):
-        drawn = phantom(patient, patient.side, view, image_size, np.random.default_rng([seed, number, index]))
+        drawn = phantom(patient, patient.side, view, image_size, np.random.default_rng([seed, number, 1 + index]))
         values = lesion_features(*drawn, HEIGHT_MM / image_size[0])
         rows.append(np.concatenate([values * calcium, values * (not calcium)]))
     return np.array(rows)
