@@ -153,7 +153,7 @@ def learning_curves(stages: dict) -> Figure:
         axis.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
         axis.set(title=stage, xlabel="thousand images seen, each once", ylim=(0.4, 1.01))
         axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("AUC, malignant against benign")
+    axes[0, 0].set_ylabel("AUC, malignant against the rest")
     figure.tight_layout()
     return figure
 

@@ -94,9 +94,8 @@ def _coarse(rng):
     return _specks(centres, rng.uniform(0.4, 0.65, len(centres)))
 
 
-def _rims(rng):
-    centres = _scattered(rng, rng.integers(1, 3), 2.0, 3.5)
-    return _specks(centres, rng.uniform(0.7, 1.0, len(centres)) / np.sqrt(len(centres)), ring=True)
+def _rim(rng):
+    return _specks(np.zeros((1, 3)), rng.uniform(0.9, 1.2, 1), ring=True)
 
 
 def _popcorn(rng):
@@ -130,7 +129,7 @@ FORMS = {
     "spiculated mass": _spiculated,
     "architectural distortion": lambda rng: _star(rng, rng.integers(26, 42), 0.7, 2.8, 0.05),
     "coarse calcifications": _coarse,
-    "rim calcifications": _rims,
+    "rim calcification": _rim,
     "popcorn calcification": _popcorn,
     "fine pleomorphic calcifications": _pleomorphic,
     "fine linear calcifications": _linear,

@@ -38,7 +38,7 @@ MASSES = {
 CALCIFICATIONS = {
     "benign": {
         "coarse calcifications": "coarse",
-        "rim calcifications": "rim",
+        "rim calcification": "rim",
         "popcorn calcification": "coarse (popcorn-like)",
     },
     "malignant": {
