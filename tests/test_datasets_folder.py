@@ -18,7 +18,7 @@ def mine(tmp_path, demo):
 
 
 def test_a_folder_becomes_a_manifest_that_can_be_split(mine, demo):
-    table = folder.manifest(mine, patient_pattern=r"(S\d+)_")
+    table = folder.manifest(mine, patient_pattern=r"(S\d+-\d+)_")
     assert len(table) == len(demo)
     assert set(table.patient_id) == set(demo.patient_id)
     assert (table.label == "malignant").sum() == (demo.label == "malignant").sum()
@@ -37,10 +37,10 @@ def test_patients_are_not_guessed(mine, pattern, message):
 
 def test_strange_files_and_missing_folders_are_named(mine):
     (mine / "benign" / "Thumbs.db").touch()
-    folder.manifest(mine, patient_pattern=r"(S\d+)_")
+    folder.manifest(mine, patient_pattern=r"(S\d+-\d+)_")
     (mine / "benign" / "notes.docx").touch()
     with pytest.raises(mammo.MammoError, match=re.escape("notes.docx")):
-        folder.manifest(mine, patient_pattern=r"(S\d+)_")
+        folder.manifest(mine, patient_pattern=r"(S\d+-\d+)_")
     shutil.rmtree(mine / "malignant")
     with pytest.raises(mammo.MammoError, match="no sub-folder malignant"):
-        folder.manifest(mine, patient_pattern=r"(S\d+)_")
+        folder.manifest(mine, patient_pattern=r"(S\d+-\d+)_")

@@ -6,9 +6,11 @@ from itertools import islice
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo import pretraining
+from mammo.manifest import class_indices
 from mammo.model import DEMO, named_weights
 
 
@@ -26,9 +28,10 @@ def test_the_demo_classifier_tells_new_synthetic_patients_apart(tmp_path):
     """80 patients of a seed used nowhere else. The card's own figure comes from more."""
     classifier = mammo.load_classifier()
     table = mammo.generate_dataset(tmp_path / "fresh", patients=80, seed=987)
-    report = mammo.evaluate(mammo.predict_manifest(classifier.model, table))
-    assert report["auc"] > 0.7
-    assert report["auc"] == pytest.approx(classifier.card["auc"], abs=0.1)
+    auc = roc_auc_score(class_indices(table), mammo.predict_manifest(classifier.model, table).probability)
+    print(f"AUC {auc:.3f}, on the card {classifier.card['auc']:.3f}")
+    assert auc > 0.7
+    assert auc == pytest.approx(classifier.card["auc"], abs=0.1)
     assert any("synthetic" in warning for warning in classifier.predict(table.path[0]).warnings)
 
 

@@ -95,7 +95,7 @@ def test_paths_on_disk_are_relative(demo):
 
 
 def test_numeric_patient_ids_stay_text(tmp_path, demo):
-    rows = demo.assign(patient_id=[f"{int(p[1:]):04d}" for p in demo.patient_id])
+    rows = demo.assign(patient_id=[f"{int(p[-4:]):04d}" for p in demo.patient_id])
     loaded = mammo.load_manifest(mammo.save_manifest(rows, tmp_path / "m.csv"))
     assert loaded.patient_id[0] == "0000"
 

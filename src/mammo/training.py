@@ -101,7 +101,7 @@ def fine_tune(
         callbacks=_callbacks("fine-tuning", epochs, patience),
         verbose=0,
     )
-    if min(history.history["val_loss"]) >= before:
+    if not any(loss < before for loss in history.history["val_loss"]):  # nor where it is no number
         model.set_weights(start)
         print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
     return history.history
