@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 import mammo
 from mammo.synthetic import draw_patient, phantom
 
@@ -46,8 +48,6 @@ def peak_memory_mb(patients: int) -> float:
 
 def main(patients: int) -> None:
     """Print the table of `README.md`."""
-    import numpy as np
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     counts = [n for n in (1, 2, 4, 8, 16, 32) if n <= cores]
     taken = {count: [] for count in counts}

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from mammo.errors import MammoError
 from mammo.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
+from mammo.reading import MIN_SIDE
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.files import FORMATS, extension, write_image, write_png, write_whole
@@ -23,7 +24,6 @@ from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 RECIPE = 2  # raised whenever the same seed would give other pixels: an old folder is then made anew
 DIFFICULTY = 0.3
 MIN_PATIENTS = 20  # fewer cannot be split three ways with both classes in each
-MIN_SIDE = 100  # pixels; smaller images are no mammograms to the reader
 OF_FIVE_PATIENTS = ("benign", "benign", "malignant", "malignant", "normal")
 
 

@@ -71,9 +71,8 @@ def draw_lesion(rng: np.random.Generator, label: str, difficulty: float) -> Lesi
     """A lesion with everything but its kind drawn from distributions that do not depend on the label.
 
     Masses are as large as discs 8 to 28 mm across; of cancers found by screening the median is 12 to 15 mm (Breast
-    Cancer Research 6, Suppl. 1: P14, 2004). Specks of calcium cover 5 to 12 mm2 in all, and are
-    brighter than masses, as calcium is.
-    `difficulty` from 0 to 1 takes their contrast away.
+    Cancer Research 6, Suppl. 1: P14, 2004). Specks of calcium cover 5 to 12 mm2 in all, and are brighter than masses,
+    as calcium is. `difficulty` from 0 to 1 takes the contrast away.
     """
     of_calcium = rng.random() < 0.4
     kinds = list((CALCIFICATIONS if of_calcium else MASSES)[label])
