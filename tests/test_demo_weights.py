@@ -1,11 +1,13 @@
 """The demo weights that ship with the package, and the recipe that made them."""
 
 import json
+from dataclasses import replace
 from itertools import islice
 
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 import mammo
@@ -46,7 +48,7 @@ def test_build_model_starts_from_them(capsys):
 
 
 def test_the_same_number_gives_the_same_sample_and_no_other_does():
-    for make in (pretraining.patches, pretraining.whole):
+    for make in (stage.make for stage in pretraining.STAGES):
         (first, classes), (again, _), (other, _) = make(5), make(5), make(7)
         np.testing.assert_array_equal(first, again)
         assert first.dtype == np.uint8
@@ -54,12 +56,68 @@ def test_the_same_number_gives_the_same_sample_and_no_other_does():
         assert not np.array_equal(first[0], other[0])
 
 
-def test_patches_of_all_kinds_come_in():
-    made = [pretraining.patches(number) for number in range(40)]
+@pytest.mark.parametrize("stage", pretraining.STAGES[:-1], ids=lambda stage: stage.name)
+def test_patches_of_all_kinds_come_in(stage):
+    made = [stage.make(number) for number in range(40)]
     images, classes = (np.concatenate(part) for part in zip(*made, strict=True))
     assert set(classes) == set(range(len(pretraining.KINDS)))
-    assert images.shape[1:] == pretraining.PATCH
+    assert images.shape[1:] == stage.image_size
     assert (images.std(axis=(1, 2)) > 1).all()
+
+
+def test_the_cells_of_a_whole_image_know_where_the_lesion_is():
+    """Something is brighter there than it would be without the lesion, and the image is malignant if the cells are."""
+    labelled = 0
+    for number in range(60):
+        images, truth = pretraining.whole(number)
+        assert images.shape == (1, *pretraining.WHOLE)
+        kinds = set(truth[0, 1:]) - {-1, 0}
+        assert len(kinds) <= 1
+        assert truth[0, 0] == int(any(kind >= pretraining.MALIGNANT_FROM for kind in kinds))
+        labelled += bool(kinds)
+        cells = truth[0, 1:].reshape(12, 9)
+        of_breast = images[0].reshape(12, 32, 9, 32).mean(axis=(1, 3)) > 5
+        assert of_breast[cells > 0].all(), "no lesion lies beside the breast"
+    assert labelled > 30
+
+
+def test_cells_follow_the_image_when_it_is_turned_upside_down(monkeypatch):
+    """A lesion as bright as none: its cells must hold the brightest pixels, whichever way up the image is."""
+    draw = pretraining.draw_patient
+
+    def glaring(rng, label, difficulty):
+        patient = draw(rng, "malignant", difficulty)
+        lesion = replace(patient.lesion, contrast=40.0, area=120.0, kind="spiculated mass")
+        return replace(patient, lesion=lesion)
+
+    monkeypatch.setattr(pretraining, "draw_patient", glaring)
+    for number in range(12):
+        images, truth = pretraining.whole(number)
+        bright = ndimage.uniform_filter(images[0].astype(float), 9)
+        row, column = np.unravel_index(bright.argmax(), bright.shape)
+        assert truth[0, 1:].reshape(12, 9)[row // 32, column // 32] != 0
+
+
+def test_the_loss_of_whole_images_is_what_it_says():
+    """Two images of two cells, worked out by hand: lesion cells, normal cells and the image count one third each."""
+    kinds = len(pretraining.KINDS)
+    truth = np.array([[1, 3, 0], [0, -1, 0]])
+    cells = np.full((2, 2, kinds), 0.1 / (kinds - 1))
+    cells[0, 0, 3], cells[0, 1, 0], cells[1, 0, 5], cells[1, 1, 0] = 0.4, 0.5, 0.9, 0.2
+    answer = np.concatenate([[[0.25, 0.75], [0.6, 0.4]], cells.reshape(2, -1)], axis=1).astype(np.float32)
+    image = -(np.log(0.75) + np.log(0.6)) / 2
+    expected = image - np.log(0.4) - (np.log(0.5) + np.log(0.2)) / 2
+    assert float(pretraining.whole_loss(truth, answer)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_next_stage_takes_over_what_was_learned():
+    keras.utils.set_random_seed(0)
+    patch = pretraining.network((64, 64), cells=False)
+    whole = pretraining.network((96, 64), cells=True, trained=patch)
+    assert whole.output_shape == (None, 2 + 3 * 2 * len(pretraining.KINDS))
+    before, after = named_weights(patch), named_weights(whole)
+    for name in ("conv1_conv:0", "conv5_block3_3_conv:0", "kinds:0"):
+        np.testing.assert_array_equal(before[name], after[name])
 
 
 def numbered(number):
@@ -83,18 +141,20 @@ def halves(number):
     return image[None], np.array([label])
 
 
+HALVES = pretraining.Stage("halves", halves, image_size=(4, 4), steps=40, batch=8, rate=0.05)
+
+
 def small_network():
     keras.utils.set_random_seed(0)
     layers = keras.layers
     net = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2, activation="softmax")])
-    return pretraining.compiled(net, 40, 0.05)
+    return pretraining.compiled(net, HALVES)
 
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "CHECK_EVERY", 10)
-    run = {"make": halves, "batch_size": 8, "numbers_a_step": 8, "folder": tmp_path, "name": "halves", "workers": 1}
-    pretraining.train(small_network(), steps=20, **run)
-    net = pretraining.train(small_network(), steps=40, **run)
+    pretraining.train(small_network(), replace(HALVES, steps=20), tmp_path, workers=1)
+    net = pretraining.train(small_network(), HALVES, tmp_path, workers=1)
     assert int(net.optimizer.iterations) == 40
     steps = [int(line.split(",")[1]) for line in (tmp_path / "log.csv").read_text().splitlines()]
     assert steps == [10, 20, 30, 40]

@@ -134,6 +134,13 @@ def on_breast(heatmap: np.ndarray, breast: np.ndarray) -> np.ndarray:
     return np.asarray(part.resize(breast.shape[::-1], Image.BILINEAR, box=(0, 0, right, bottom)))
 
 
+def mask_on_breast(breast: Breast, mask: np.ndarray) -> np.ndarray:
+    """A mask of the original's size, bool, as `breast.image` shows the original: float32 (height, width), 0 or 1."""
+    top, left, bottom, right = breast.box
+    part = mask[top:bottom, left:right].astype(np.float32)
+    return part[:, ::-1] if breast.mirrored else part
+
+
 def prepare(path, image_size) -> tuple[Mammogram, Breast, np.ndarray]:
     """File -> what was read, the breast in it, and the model's input: the one way in, for training and use."""
     mammogram = read_mammogram(path)

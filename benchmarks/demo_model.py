@@ -1,0 +1,106 @@
+"""What the demo classifier of the package scores on synthetic mammograms that nobody has seen.
+
+    python benchmarks/demo_model.py                # about a quarter of an hour on 2 cores
+
+Prints the tables of docs/demo_weights.md: AUC for each type of lesion, over the difficulty, for two controls, and how
+often the brightest place of its heatmap lies on the lesion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from scipy import ndimage
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+import mammo
+from mammo.evaluation import bootstrap
+from mammo.manifest import class_indices
+from mammo.model import image_size_of
+from mammo.preprocessing import mask_on_breast, model_input, prepare
+
+SEED = 20_271
+DILATION = 16  # pixels of the model's input, half a cell of the map that Grad-CAM is computed on
+DIFFICULTIES = (1, 0.8, 0.6, 0.45, 0.3, 0.15, 0)
+
+
+def scored(model, folder, patients: int, **wishes):
+    """A data set that is made for this question alone, with the model's probabilities."""
+    return mammo.predict_manifest(model, mammo.generate_dataset(folder, patients, **wishes))
+
+
+def auc(rows, truth=None) -> str:
+    """AUC with its 95 % interval, patients resampled."""
+    truth = class_indices(rows) if truth is None else truth
+    measure = lambda y, p, w: roc_auc_score(y, p, sample_weight=w)  # noqa: E731
+    value, low, high = bootstrap(measure, truth, rows["probability"].to_numpy(), rows["patient_id"])
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def table_of_types(rows) -> None:
+    """Each type against all images of the other class."""
+    malignant = class_indices(rows) == 1
+    print("| images | number | AUC | against |\n|---|---|---|---|")
+    print(f"| malignant | {malignant.sum()} | {auc(rows)} | all others |")
+    lesions = rows[rows["label"] != "normal"]
+    print(f"| malignant | {malignant.sum()} | {auc(lesions)} | benign lesions |")
+    types = rows["lesion_type"].fillna("no lesion").to_numpy()
+    for kind in sorted(set(types), key=lambda kind: (-malignant[types == kind].mean(), kind)):
+        here = types == kind
+        others = malignant if not malignant[here].any() else ~malignant
+        against = "all malignant" if not malignant[here].any() else "all not malignant"
+        print(f"| {kind} | {here.sum()} | {auc(rows[here | others])} | {against} |")
+
+
+def pointing(model, rows) -> tuple[float, float, float]:
+    """Shares of the malignant images whose highest heat is on the lesion's mask and on the dilated mask, and chance.
+
+    Chance is the share of the breast that the dilated mask covers.
+    """
+    hits, near, chance = [], [], []
+    for row in tqdm(list(rows[rows["label"] == "malignant"].itertuples()), desc="heatmaps"):
+        _, breast, x = prepare(row.path, image_size_of(model))
+        mask = mammo.read_mammogram(row.mask_path).image > 0.5
+        mask = model_input(mask_on_breast(breast, mask), image_size_of(model))[..., 0] > 0
+        wide = ndimage.distance_transform_edt(~mask) <= DILATION
+        place = np.unravel_index(np.argmax(mammo.grad_cam(model, x)), mask.shape)
+        hits.append(mask[place])
+        near.append(wide[place])
+        chance.append(wide[x[..., 0] > 0].mean())
+    return float(np.mean(hits)), float(np.mean(near)), float(np.mean(chance))
+
+
+def main(patients: int) -> None:
+    """Print all tables."""
+    model = mammo.load_classifier().model
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        rows = scored(model, folder / "default", patients, seed=SEED)
+        table_of_types(rows)
+        print("\n| difficulty | AUC |\n|---|---|")
+        for difficulty in DIFFICULTIES:
+            some = scored(model, folder / str(difficulty), patients // 5, seed=SEED + 1, difficulty=difficulty)
+            print(f"| {difficulty} | {auc(some)} |", flush=True)
+        noise = mammo.predict_manifest(model, mammo.noise_dataset(folder / "noise", patients // 5, seed=SEED))
+        labels = rows.groupby("patient_id")["label"].apply(lambda labels: (labels == "malignant").to_numpy())
+        shuffled = np.random.default_rng(SEED).permutation(len(labels))
+        truth = np.concatenate([labels.iloc[number] for number in shuffled]).astype(int)
+        in_order = rows.sort_values("patient_id", kind="stable")
+        print(f"\nNoise: AUC {auc(noise)}; labels shuffled between patients: {auc(in_order, truth)}")
+        hit, near, chance = pointing(model, rows)
+        print(
+            f"Highest heat on the lesion: {hit:.3f}; within {DILATION} pixels of it: {near:.3f}; chance: {chance:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patients", type=int, default=1000)
+    main(parser.parse_args().patients)
