@@ -293,7 +293,7 @@ def finish(trained, folder: Path) -> None:
 
     keras.mixed_precision.set_global_policy("float32")
     log = pd.read_csv(folder / "log.csv", names=["stage", "step", "images", "loss", "auc"])
-    curves = {stage: (rows["images"], rows["auc"]) for stage, rows in log.groupby("stage")}
+    curves = {stage: (rows["images"], rows["auc"]) for stage, rows in log.groupby("stage", sort=False)}
     plots.save_figure(plots.learning_curves(curves), folder / "curve.png")
     manifest = generate_dataset(folder / "measured_on", patients=MEASURED_PATIENTS, seed=SEED)
     manifest = split_by_patient(manifest, fractions=(0.05, 0.2, 0.75), seed=SEED)
