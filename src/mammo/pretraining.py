@@ -34,13 +34,14 @@ from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
 from mammo.manifest import CLASS_NAMES, split_by_patient
-from mammo.preprocessing import find_breast, mask_on_breast, model_input
+from mammo.preprocessing import breast_mask, find_breast, mask_on_breast, model_input
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.lesions import CALCIFICATIONS, MASSES, draw_lesion, with_lesion
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
 SEED = 20_261_122
 RENDERED, WHOLE = (512, 384), (384, 288)
+APART_MM = 35.0  # between the centres of several lesions in one breast
 CELL = 32  # pixels of the input to one cell of ResNet50's last map
 CHECK_EVERY, CHECK_SAMPLES = 100, 80
 HARDEST = 0.45  # of the difficulties that are trained on, from 0
@@ -98,27 +99,43 @@ def patches(number: int, side: int, scales, count: int, curriculum: int) -> tupl
     return np.array(images, np.uint8).reshape(-1, side, side), np.array(classes, np.int64)
 
 
-def whole(number: int) -> tuple[np.ndarray, np.ndarray]:
+def whole(number: int, lesions: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """One whole image, uint8 (1, 384, 288), prepared as for prediction, and its truth, int (1, 1 + cells).
 
     First 1 if malignant, else 0; then, for each cell of the last map, the place in `KINDS` of what is there, or -1
-    where a lesion only begins.
+    where a lesion only begins. An image that is not normal has up to so many lesions, all benign or all malignant.
     """
     rng = np.random.default_rng([SEED, number, 2])
     label = ("benign", "malignant", "normal")[rng.choice(3, p=(0.35, 0.45, 0.2))]
-    patient = draw_patient(rng, label, rng.uniform(0.0, HARDEST))
-    image, mask = phantom(patient, patient.side, VIEWS[rng.integers(2)], RENDERED, rng)
+    patient, view = draw_patient(rng, label, rng.uniform(0.0, HARDEST)), VIEWS[rng.integers(2)]
+    image, mask = phantom(patient, patient.side, view, RENDERED, rng)
+    marks = [] if label == "normal" else [(patient.lesion, mask)]
+    if marks and lesions > 1:
+        image, marks = _more_lesions(image, marks, lesions, label, view, rng)
     breast = find_breast(image)
-    x = model_input(breast.image, WHOLE)[..., 0]
-    covered = model_input(mask_on_breast(breast, mask), WHOLE)[..., 0]
     upside_down = -1 if rng.random() < 0.5 else 1
-    x, covered = x[::upside_down], covered[::upside_down]
-    share = covered.reshape(WHOLE[0] // CELL, CELL, WHOLE[1] // CELL, CELL).sum(axis=(1, 3))
-    cells = np.where(share > 0, -1, 0)
-    if share.any():
-        cells[share >= 0.5 * share.max()] = KINDS.index(patient.lesion.kind)
-    truth = np.concatenate([[int(label == "malignant")], cells.ravel()])
-    return _vary(x, rng, turn=False)[None], truth[None]
+    cells = np.zeros((WHOLE[0] // CELL, WHOLE[1] // CELL), np.int64)
+    for lesion, mask in marks:
+        covered = model_input(mask_on_breast(breast, mask), WHOLE)[::upside_down, :, 0]
+        share = covered.reshape(len(cells), CELL, -1, CELL).sum(axis=(1, 3))
+        cells[(share > 0) & (cells == 0)] = -1
+        cells[(share > 0) & (share >= 0.5 * share.max())] = KINDS.index(lesion.kind)
+    x = _vary(model_input(breast.image, WHOLE)[::upside_down, :, 0], rng, turn=False)
+    return x[None], np.concatenate([[int(label == "malignant")], cells.ravel()])[None]
+
+
+def _more_lesions(image, marks, count: int, label: str, view: str, rng):
+    """The image with up to `count` lesions that keep apart, and each with its mask."""
+    inside = breast_mask(image)
+    centres = [np.argwhere(mask).mean(axis=0) for _, mask in marks if mask.any()]
+    for place in rng.permutation(np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=3)) * 8):
+        if len(marks) == count:
+            break
+        if all(np.hypot(*(place - centre)) > APART_MM * MM for centre in centres):
+            lesion = draw_lesion(rng, label, rng.uniform(0.0, HARDEST))
+            image, mask = with_lesion(image, inside, lesion, view, place, MM)
+            marks, centres = [*marks, (lesion, mask)], [*centres, place]
+    return np.clip(image, 0, 1), marks
 
 
 def _vary(x: np.ndarray, rng, turn: bool) -> np.ndarray:
@@ -152,6 +169,16 @@ STAGES = (
         images_a_number=11,
     ),
     Stage("whole", whole, image_size=WHOLE, steps=1000, batch=16, rate=3e-4),
+    Stage(
+        "several",
+        partial(whole, lesions=6),
+        image_size=WHOLE,
+        steps=500,
+        batch=16,
+        rate=3e-4,
+        first=20_000,
+    ),
+    Stage("again", whole, image_size=WHOLE, steps=250, batch=16, rate=1e-4, first=40_000),
 )
 
 
@@ -235,7 +262,7 @@ def compiled(net, stage: Stage):
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, stage.steps - warm_up, alpha=0.01, warmup_target=stage.rate, warmup_steps=warm_up
     )
-    loss = whole_loss if stage.make is whole else "sparse_categorical_crossentropy"
+    loss = whole_loss if stage.image_size == WHOLE else "sparse_categorical_crossentropy"
     net.compile(keras.optimizers.AdamW(schedule, weight_decay=0.02), loss)
     return net
 
@@ -274,7 +301,7 @@ def main(folder: Path, workers: int, precision: str) -> None:
     keras.mixed_precision.set_global_policy(precision)
     net = None
     for stage in STAGES:
-        net = train(compiled(network(stage.image_size, stage.make is whole, net), stage), stage, folder, workers)
+        net = train(compiled(network(stage.image_size, stage.image_size == WHOLE, net), stage), stage, folder, workers)
     finish(net, folder)
 
 
@@ -308,7 +335,7 @@ def finish(trained, folder: Path) -> None:
         m.set_named_weights(model, arrays)
         report = evaluate(predict_manifest(model, manifest))
         print(f"{name}: AUC {report['auc']:.4f}, 95 % interval {np.round(report['auc_interval'], 4)}")
-    wholes = sum(stage.steps * stage.batch for stage in STAGES if stage.make is whole)
+    wholes = sum(stage.steps * stage.batch for stage in STAGES if stage.image_size == WHOLE)
     cuts = sum(stage.steps * stage.batch for stage in STAGES) - wholes
     training = f"{cuts} patches and {wholes} whole images, synthetic, none seen twice"
     card = m.make_card(model, report, seed=SEED, training=training, weights_sha256=sha256)
