@@ -178,7 +178,7 @@ STAGES = (
         rate=3e-4,
         first=20_000,
     ),
-    Stage("again", whole, image_size=WHOLE, steps=250, batch=16, rate=1e-4, first=40_000),
+    Stage("again", whole, image_size=WHOLE, steps=150, batch=16, rate=1e-4, first=40_000),
 )
 
 
