@@ -7,7 +7,6 @@ from itertools import islice
 import keras
 import numpy as np
 import pytest
-from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 import mammo
@@ -32,7 +31,7 @@ def test_the_demo_classifier_tells_new_synthetic_patients_apart(tmp_path):
     table = mammo.generate_dataset(tmp_path / "fresh", patients=80, seed=987)
     auc = roc_auc_score(class_indices(table), mammo.predict_manifest(classifier.model, table).probability)
     print(f"AUC {auc:.3f}, on the card {classifier.card['auc']:.3f}")
-    assert auc > 0.7
+    assert auc > 0.8
     assert auc == pytest.approx(classifier.card["auc"], abs=0.1)
     assert any("synthetic" in warning for warning in classifier.predict(table.path[0]).warnings)
 
@@ -56,7 +55,7 @@ def test_the_same_number_gives_the_same_sample_and_no_other_does():
         assert not np.array_equal(first[0], other[0])
 
 
-@pytest.mark.parametrize("stage", pretraining.STAGES[:-1], ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", pretraining.STAGES[:2], ids=lambda stage: stage.name)
 def test_patches_of_all_kinds_come_in(stage):
     made = [stage.make(number) for number in range(40)]
     images, classes = (np.concatenate(part) for part in zip(*made, strict=True))
@@ -82,7 +81,7 @@ def test_the_cells_of_a_whole_image_know_where_the_lesion_is():
 
 
 def test_cells_follow_the_image_when_it_is_turned_upside_down(monkeypatch):
-    """A lesion as bright as none: its cells must hold the brightest pixels, whichever way up the image is."""
+    """A very bright lesion: its cells must be brighter than those that lie there upside down, either way up."""
     draw = pretraining.draw_patient
 
     def glaring(rng, label, difficulty):
@@ -91,11 +90,25 @@ def test_cells_follow_the_image_when_it_is_turned_upside_down(monkeypatch):
         return replace(patient, lesion=lesion)
 
     monkeypatch.setattr(pretraining, "draw_patient", glaring)
-    for number in range(12):
+    brighter = []
+    for number in range(20):
         images, truth = pretraining.whole(number)
-        bright = ndimage.uniform_filter(images[0].astype(float), 9)
-        row, column = np.unravel_index(bright.argmax(), bright.shape)
-        assert truth[0, 1:].reshape(12, 9)[row // 32, column // 32] != 0
+        cells = truth[0, 1:].reshape(12, 9) > 0
+        if cells.any():
+            bright = images[0].reshape(12, 32, 9, 32).mean(axis=(1, 3))
+            brighter.append(bright[cells].mean() > bright[cells[::-1]].mean())
+    assert len(brighter) > 10
+    assert np.mean(brighter) > 0.85
+
+
+def test_several_lesions_of_one_image_are_all_of_its_class():
+    counts = []
+    for number in range(20):
+        _, truth = pretraining.STAGES[3].make(number)
+        kinds = truth[0, 1:][truth[0, 1:] > 0]
+        assert ((kinds >= pretraining.MALIGNANT_FROM) == bool(truth[0, 0])).all()
+        counts.append(len(set(kinds)))
+    assert max(counts) > 2
 
 
 def test_the_loss_of_whole_images_is_what_it_says():
