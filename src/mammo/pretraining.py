@@ -169,15 +169,7 @@ STAGES = (
         images_a_number=11,
     ),
     Stage("whole", whole, image_size=WHOLE, steps=1000, batch=16, rate=3e-4),
-    Stage(
-        "several",
-        partial(whole, lesions=6),
-        image_size=WHOLE,
-        steps=500,
-        batch=16,
-        rate=3e-4,
-        first=20_000,
-    ),
+    Stage("several", partial(whole, lesions=6), image_size=WHOLE, steps=500, batch=16, rate=3e-4, first=20_000),
     Stage("again", whole, image_size=WHOLE, steps=150, batch=16, rate=1e-4, first=40_000),
 )
 
