@@ -59,11 +59,10 @@ def table_of_types(rows) -> None:
         print(f"| {kind} | {here.sum()} | {auc(rows[here | others])} | {against} |")
 
 
-def mask_in_input(model, row) -> np.ndarray:
+def mask_in_input(breast, row, size) -> np.ndarray:
     """The lesion of a manifest's row where the model's input shows it, bool (height, width)."""
-    _, breast, _ = prepare(row.path, image_size_of(model))
     mask = mammo.read_mammogram(row.mask_path).image > 0.5
-    return model_input(mask_on_breast(breast, mask), image_size_of(model))[..., 0] > 0
+    return model_input(mask_on_breast(breast, mask), size)[..., 0] > 0
 
 
 def pointing(model, rows) -> tuple[float, float, float]:
@@ -73,8 +72,8 @@ def pointing(model, rows) -> tuple[float, float, float]:
     """
     hits, near, chance = [], [], []
     for row in tqdm(list(rows[rows["label"] == "malignant"].itertuples()), desc="heatmaps"):
-        _, _, x = prepare(row.path, image_size_of(model))
-        mask = mask_in_input(model, row)
+        _, breast, x = prepare(row.path, image_size_of(model))
+        mask = mask_in_input(breast, row, x.shape[:2])
         wide = ndimage.distance_transform_edt(~mask) <= DILATION
         place = np.unravel_index(np.argmax(mammo.grad_cam(model, x)), mask.shape)
         hits.append(mask[place])

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mammo.preprocessing import prepare
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -59,8 +61,9 @@ def test_the_pointing_rate_knows_a_heatmap_on_the_lesion_from_one_beside_it(demo
     lesions = iter(demo[demo["label"] == "malignant"].itertuples())
 
     def on_the_lesion(model, x):
-        mask = demo_model.mask_in_input(model, next(lesions))
-        return mask.astype(float)
+        row = next(lesions)
+        _, breast, _ = prepare(row.path, x.shape[:2])
+        return demo_model.mask_in_input(breast, row, x.shape[:2]).astype(float)
 
     monkeypatch.setattr(mammo, "grad_cam", on_the_lesion, raising=False)
     hit, near, chance = demo_model.pointing(model, demo)
