@@ -7,10 +7,11 @@ from itertools import islice
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo import pretraining
+from mammo import pretraining, samples
 from mammo.manifest import class_indices
 from mammo.model import DEMO, named_weights
 
@@ -59,75 +60,104 @@ def test_the_same_number_gives_the_same_sample_and_no_other_does():
 def test_patches_of_all_kinds_come_in(stage):
     made = [stage.make(number) for number in range(40)]
     images, classes = (np.concatenate(part) for part in zip(*made, strict=True))
-    assert set(classes) == set(range(len(pretraining.KINDS)))
+    assert set(classes) == set(range(len(samples.KINDS)))
     assert images.shape[1:] == stage.image_size
     assert (images.std(axis=(1, 2)) > 1).all()
+
+
+def around_each_cell(image):
+    """Mean brightness of the 32 x 32 pixels around the centre of each cell."""
+    return ndimage.uniform_filter(image.astype(float), 32)[::32, ::32]
 
 
 def test_the_cells_of_a_whole_image_know_where_the_lesion_is():
     """Something is brighter there than it would be without the lesion, and the image is malignant if the cells are."""
     labelled = 0
     for number in range(60):
-        images, truth = pretraining.whole(number)
-        assert images.shape == (1, *pretraining.WHOLE)
+        images, truth = samples.whole(number)
+        assert images.shape == (1, *samples.WHOLE)
         kinds = set(truth[0, 1:]) - {-1, 0}
         assert len(kinds) <= 1
-        assert truth[0, 0] == int(any(kind >= pretraining.MALIGNANT_FROM for kind in kinds))
+        assert truth[0, 0] == int(any(kind >= samples.MALIGNANT_FROM for kind in kinds))
         labelled += bool(kinds)
         cells = truth[0, 1:].reshape(12, 9)
-        of_breast = images[0].reshape(12, 32, 9, 32).mean(axis=(1, 3)) > 5
+        of_breast = around_each_cell(images[0]) > 5
         assert of_breast[cells > 0].all(), "no lesion lies beside the breast"
     assert labelled > 30
 
 
 def test_cells_follow_the_image_when_it_is_turned_upside_down(monkeypatch):
     """A very bright lesion: its cells must be brighter than those that lie there upside down, either way up."""
-    draw = pretraining.draw_patient
+    draw = samples.draw_patient
 
     def glaring(rng, label, difficulty):
         patient = draw(rng, "malignant", difficulty)
         lesion = replace(patient.lesion, contrast=40.0, area=120.0, kind="spiculated mass")
         return replace(patient, lesion=lesion)
 
-    monkeypatch.setattr(pretraining, "draw_patient", glaring)
+    monkeypatch.setattr(samples, "draw_patient", glaring)
     brighter = []
     for number in range(20):
-        images, truth = pretraining.whole(number)
+        images, truth = samples.whole(number)
         cells = truth[0, 1:].reshape(12, 9) > 0
         if cells.any():
-            bright = images[0].reshape(12, 32, 9, 32).mean(axis=(1, 3))
+            bright = around_each_cell(images[0])
             brighter.append(bright[cells].mean() > bright[cells[::-1]].mean())
     assert len(brighter) > 10
     assert np.mean(brighter) > 0.85
 
 
-def test_several_lesions_of_one_image_are_all_of_its_class():
-    counts = []
-    for number in range(20):
+def test_an_image_of_several_lesions_is_malignant_if_one_of_them_is():
+    counts, mixed = [], 0
+    for number in range(30):
         _, truth = pretraining.STAGES[3].make(number)
         kinds = truth[0, 1:][truth[0, 1:] > 0]
-        assert ((kinds >= pretraining.MALIGNANT_FROM) == bool(truth[0, 0])).all()
+        malignant = kinds >= samples.MALIGNANT_FROM
+        assert truth[0, 0] == malignant.any()
         counts.append(len(set(kinds)))
+        mixed += malignant.any() and not malignant.all()
     assert max(counts) > 2
+    assert mixed > 5
 
 
 def test_the_loss_of_whole_images_is_what_it_says():
-    """Two images of two cells, worked out by hand: lesion cells, normal cells and the image count one third each."""
-    kinds = len(pretraining.KINDS)
-    truth = np.array([[1, 3, 0], [0, -1, 0]])
-    cells = np.full((2, 2, kinds), 0.1 / (kinds - 1))
-    cells[0, 0, 3], cells[0, 1, 0], cells[1, 0, 5], cells[1, 1, 0] = 0.4, 0.5, 0.9, 0.2
-    answer = np.concatenate([[[0.25, 0.75], [0.6, 0.4]], cells.reshape(2, -1)], axis=1).astype(np.float32)
-    image = -(np.log(0.75) + np.log(0.6)) / 2
-    expected = image - np.log(0.4) - (np.log(0.5) + np.log(0.2)) / 2
-    assert float(pretraining.whole_loss(truth, answer)) == pytest.approx(expected, abs=1e-4)
+    """Three images of two cells, worked out by hand; the place is asked where there is something malignant."""
+    kinds = len(samples.KINDS)
+    truth = np.array([[1, 6, 0], [0, -1, 0], [0, 3, 0]])
+    cells = np.full((3, 2, kinds), 0.1 / (kinds - 1))
+    cells[0, 0, 6], cells[0, 1, 0], cells[1, 0, 5], cells[1, 1, 0], cells[2, 0, 3], cells[2, 1, 0] = (
+        *(0.4, 0.5, 0.9, 0.2, 0.7, 0.6),
+    )
+    evidence = np.array([[0.3, 1.0], [5.0, 0.0], [4.0, 0.0]])
+    answer = np.concatenate([[[0.25, 0.75], [0.6, 0.4], [0.9, 0.1]], evidence, cells.reshape(3, -1)], axis=1)
+    image = -np.log([0.75, 0.6, 0.9]).mean()
+    lesions, normal = -np.log([0.4, 0.7]).mean(), -np.log([0.5, 0.2, 0.6]).mean()
+    place = -np.log(np.exp(0.3) / (np.exp(0.3) + np.exp(1.0)))
+    loss = float(pretraining.whole_loss(truth, answer.astype(np.float32)))
+    assert loss == pytest.approx(image + lesions + normal + place, abs=1e-4)
+
+
+def test_the_evidence_of_the_cells_is_the_heatmap_and_adds_up_to_the_score():
+    keras.utils.set_random_seed(0)
+    net = pretraining.network((96, 64), cells=True)
+    x = np.random.default_rng(0).random((1, 96, 64, 1), np.float32)
+    answer = net(x, training=False).numpy()[0]
+    evidence = answer[2:8]
+    assert evidence.sum() == pytest.approx(np.log(answer[1] / answer[0]), rel=1e-3), "a new head has no biases"
+    model = keras.Model(net.input, net.get_layer("probabilities").output)
+    for sign in (1, -1):  # a random head may find nothing that speaks for malignant
+        out = net.get_layer("probabilities")
+        out.set_weights([sign * w for w in out.get_weights()])
+        evidence = net(x, training=False).numpy()[0, 2:8].reshape(3, 2)
+        expected = np.clip(evidence / max(evidence.max(), 1e-12), 0, 1)
+        np.testing.assert_allclose(mammo.grad_cam(model, x[0])[::32, ::32], expected, atol=0.02)
 
 
 def test_the_next_stage_takes_over_what_was_learned():
     keras.utils.set_random_seed(0)
     patch = pretraining.network((64, 64), cells=False)
     whole = pretraining.network((96, 64), cells=True, trained=patch)
-    assert whole.output_shape == (None, 2 + 3 * 2 * len(pretraining.KINDS))
+    assert whole.output_shape == (None, 2 + 3 * 2 + 3 * 2 * len(samples.KINDS))
     before, after = named_weights(patch), named_weights(whole)
     for name in ("conv1_conv:0", "conv5_block3_3_conv:0", "kinds:0"):
         np.testing.assert_array_equal(before[name], after[name])
@@ -172,4 +202,4 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     steps = [int(line.split(",")[1]) for line in (tmp_path / "log.csv").read_text().splitlines()]
     assert steps == [10, 20, 30, 40]
     assert float((tmp_path / "log.csv").read_text().splitlines()[-1].split(",")[-1]) > 0.95
-    assert not (tmp_path / "partial.keras").exists()
+    assert not (tmp_path / "partial.weights.h5").exists()

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.model import HEAD, LAST_CONVOLUTION, read_folder
+from mammo.backend import tf
+from mammo.model import HEAD, LAST_CONVOLUTION, build_model, read_folder
+from mammo.preprocessing import CELL
 
 
 def x_of(demo):
@@ -37,15 +39,27 @@ def one_feature_head(model, channel, sign):
 
 
 def test_it_shows_the_feature_that_raises_the_score(fresh_model, demo):
-    """With one feature deciding, the heatmap must be the map of that feature, enlarged."""
-    from PIL import Image
-
+    """With one feature deciding, the heatmap must be the map of that feature, each cell where it looks."""
     x = x_of(demo)
     maps = np.asarray(keras.Model(fresh_model.input, fresh_model.get_layer(LAST_CONVOLUTION).output)(x[None]))[0]
     channel = int(np.argmax(maps.max(axis=(0, 1)) - maps.min(axis=(0, 1))))
     one_feature_head(fresh_model, channel, sign=1.0)
-    expected = np.asarray(Image.fromarray(maps[..., channel]).resize((64, 64), Image.BICUBIC))
-    heat = mammo.grad_cam(fresh_model, x)
-    np.testing.assert_allclose(heat, np.clip(expected / expected.max(), 0, 1), atol=1e-3)
+    expected = maps[..., channel] / maps[..., channel].max()
+    np.testing.assert_allclose(mammo.grad_cam(fresh_model, x)[::CELL, ::CELL], expected, atol=1e-3)
     one_feature_head(fresh_model, channel, sign=-1.0)
     assert mammo.grad_cam(fresh_model, x).max() == pytest.approx(0, abs=1e-6), "what lowers the score is not shown"
+
+
+@pytest.mark.parametrize("cell", [(2, 5), (4, 3)])
+def test_a_cell_of_the_last_map_looks_at_the_pixel_that_the_heatmap_gives_it(cell):
+    """Where a change of the input moves the cell most: around pixel 32 i, not half a cell further."""
+    keras.utils.set_random_seed(0)
+    model = build_model(weights=None, image_size=(256, 256), quiet=True)
+    below = keras.Model(model.input, model.get_layer(LAST_CONVOLUTION).output)
+    x = tf.constant(np.random.default_rng(0).random((4, 256, 256, 1), np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(below(x, training=False)[:, cell[0], cell[1]])
+    moves = np.abs(tape.gradient(total, x)).sum(axis=(0, 3))
+    centre = [np.average(np.arange(256), weights=moves.sum(axis=1 - axis) ** 2) for axis in (0, 1)]
+    np.testing.assert_allclose(centre, np.array(cell) * CELL, atol=5)

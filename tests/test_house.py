@@ -27,6 +27,7 @@ FLOORS = {
     "synthetic": 3,
     "datasets": 3,
     "preprocessing": 3,
+    "samples": 4,
     "explanation": 4,
     "prediction": 5,
     "training": 6,

@@ -9,10 +9,11 @@ A heatmap shows where the model looked. It does not prove that there is a lesion
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+from scipy import ndimage
 
 from mammo.backend import keras, tf
 from mammo.model import FEATURES, HEAD, LAST_CONVOLUTION
+from mammo.preprocessing import CELL
 
 
 def grad_cam(model: keras.Model, x: np.ndarray) -> np.ndarray:
@@ -31,5 +32,5 @@ def grad_cam(model: keras.Model, x: np.ndarray) -> np.ndarray:
         score = logits[0, 1] - logits[0, 0]
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     coarse = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1)[0], np.float32), 0)
-    heat = np.asarray(Image.fromarray(coarse).resize((x.shape[1], x.shape[0]), Image.BICUBIC))
+    heat = ndimage.map_coordinates(coarse, np.indices(x.shape[:2]) / CELL, order=1, mode="nearest")
     return np.clip(heat / max(float(heat.max()), 1e-12), 0, 1)

@@ -25,6 +25,7 @@ from mammo.reading import Mammogram, read_mammogram
 
 WORK_SIZE = 256  # the breast is found on an image of this height: speed, and tolerance to grain
 MIN_SHARE, MAX_FILL = 0.03, 0.995
+CELL = 32  # pixels of the model's input to one cell of its last map; cell i is centred on pixel 32 i
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ cancer detection on screening mammography, Scientific Reports 9, 2019): a lesion
 found quickly; on the whole image it would be lost among tissue that means nothing yet. Each patch is normal tissue or
 one of the ten kinds of lesions. Patches start near and plain and end at the scales and contrasts that
 whole images have. On whole images every cell of the last map is asked what it sees, as the patches were, beside
-the one question that stays: malignant or not? The folder keeps a checkpoint of each stage and `log.csv`; at the end its
+the one question that stays: malignant or not? And the evidence for that has to come from where the lesion is
+(Ross et al., Right for the right reasons, IJCAI 2017, without their gradients of gradients). The folder keeps a checkpoint of each stage and `log.csv`; at the end its
 `demo/` is what the package ships.
 """
 
@@ -28,27 +29,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
-from mammo.manifest import CLASS_NAMES, split_by_patient
-from mammo.preprocessing import breast_mask, find_breast, mask_on_breast, model_input
-from mammo.synthetic.breast import HEIGHT_MM
-from mammo.synthetic.lesions import CALCIFICATIONS, MASSES, draw_lesion, with_lesion
-from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
+from mammo.manifest import split_by_patient
+from mammo.samples import KINDS, MALIGNANT_FROM, SEED, WHOLE, patches, whole
 
-SEED = 20_261_122
-RENDERED, WHOLE = (512, 384), (384, 288)
-APART_MM = 35.0  # between the centres of several lesions in one breast
-CELL = 32  # pixels of the input to one cell of ResNet50's last map
 CHECK_EVERY, CHECK_SAMPLES = 100, 80
-HARDEST = 0.45  # of the difficulties that are trained on, from 0
 MEASURED_PATIENTS = 400
-MM = RENDERED[0] / HEIGHT_MM
-KINDS = ("normal", *(kind for label in CLASS_NAMES for group in (MASSES, CALCIFICATIONS) for kind in group[label]))
-MALIGNANT_FROM = 1 + len(MASSES["benign"]) + len(CALCIFICATIONS["benign"])
 
 
 @dataclass(frozen=True)
@@ -66,86 +54,6 @@ class Stage:
     first: int = 0
     """The number it starts from."""
     images_a_number: int = 1
-
-
-def patches(number: int, side: int, scales, count: int, curriculum: int) -> tuple[np.ndarray, np.ndarray]:
-    """Patches of one breast, uint8 (count, side, side), and their classes, places in `KINDS`.
-
-    `scales` are the fewest and the most pixels of a patch to a pixel of the mammogram. Up to the number `curriculum`
-    patches come nearer and plainer than afterwards. A breast that is too small gives none.
-    """
-    rng = np.random.default_rng([SEED, number, 1])
-    view = VIEWS[number % 2]
-    breast, _ = phantom(draw_patient(rng, "normal", 0.0), "L", view, RENDERED, rng)
-    breast = np.clip(breast / np.percentile(breast[breast > 0.12], 99.5), 0, 1)  # as find_breast does
-    inside = breast > 0.1
-    places = np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=2)) * 8
-    ease = max(0.0, 1 - number / curriculum)
-    images, classes = [], []
-    for _ in range(count if len(places) else 0):
-        row, column = places[rng.integers(len(places))]
-        image, kind = breast, "normal"
-        if rng.random() < 0.85:
-            lesion = draw_lesion(rng, CLASS_NAMES[rng.integers(2)], HARDEST * rng.uniform(0, 1 - 0.8 * ease))
-            image, _ = with_lesion(breast, inside, lesion, view, (row, column), MM * rng.uniform(0.85, 1.2))
-            kind = lesion.kind
-        seen = side / np.exp(rng.uniform(np.log(scales[0] + 0.4 * ease), np.log(scales[1])))
-        top, left = (centre - seen / 2 + rng.uniform(-0.25, 0.25) * seen for centre in (row, column))
-        cut = Image.fromarray(image).transform(
-            (side, side), Image.EXTENT, (left, top, left + seen, top + seen), Image.BILINEAR
-        )
-        images.append(_vary(np.asarray(cut), rng, turn=True))
-        classes.append(KINDS.index(kind))
-    return np.array(images, np.uint8).reshape(-1, side, side), np.array(classes, np.int64)
-
-
-def whole(number: int, lesions: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """One whole image, uint8 (1, 384, 288), prepared as for prediction, and its truth, int (1, 1 + cells).
-
-    First 1 if malignant, else 0; then, for each cell of the last map, the place in `KINDS` of what is there, or -1
-    where a lesion only begins. An image that is not normal has up to so many lesions, all benign or all malignant.
-    """
-    rng = np.random.default_rng([SEED, number, 2])
-    label = ("benign", "malignant", "normal")[rng.choice(3, p=(0.35, 0.45, 0.2))]
-    patient, view = draw_patient(rng, label, rng.uniform(0.0, HARDEST)), VIEWS[rng.integers(2)]
-    image, mask = phantom(patient, patient.side, view, RENDERED, rng)
-    marks = [] if label == "normal" else [(patient.lesion, mask)]
-    if marks and lesions > 1:
-        image, marks = _more_lesions(image, marks, lesions, label, view, rng)
-    breast = find_breast(image)
-    upside_down = -1 if rng.random() < 0.5 else 1
-    cells = np.zeros((WHOLE[0] // CELL, WHOLE[1] // CELL), np.int64)
-    for lesion, mask in marks:
-        covered = model_input(mask_on_breast(breast, mask), WHOLE)[::upside_down, :, 0]
-        share = covered.reshape(len(cells), CELL, -1, CELL).sum(axis=(1, 3))
-        cells[(share > 0) & (cells == 0)] = -1
-        cells[(share > 0) & (share >= 0.5 * share.max())] = KINDS.index(lesion.kind)
-    x = _vary(model_input(breast.image, WHOLE)[::upside_down, :, 0], rng, turn=False)
-    return x[None], np.concatenate([[int(label == "malignant")], cells.ravel()])[None]
-
-
-def _more_lesions(image, marks, count: int, label: str, view: str, rng):
-    """The image with up to `count` lesions that keep apart, and each with its mask."""
-    inside = breast_mask(image)
-    centres = [np.argwhere(mask).mean(axis=0) for _, mask in marks if mask.any()]
-    for place in rng.permutation(np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=3)) * 8):
-        if len(marks) == count:
-            break
-        if all(np.hypot(*(place - centre)) > APART_MM * MM for centre in centres):
-            lesion = draw_lesion(rng, label, rng.uniform(0.0, HARDEST))
-            image, mask = with_lesion(image, inside, lesion, view, place, MM)
-            marks, centres = [*marks, (lesion, mask)], [*centres, place]
-    return np.clip(image, 0, 1), marks
-
-
-def _vary(x: np.ndarray, rng, turn: bool) -> np.ndarray:
-    """Another exposure, film curve, sharpness and grain, and for patches any side up; uint8."""
-    if turn:
-        x = np.rot90(x[::-1] if rng.random() < 0.5 else x, rng.integers(4))
-    x = np.clip(x, 0, None) ** rng.uniform(0.7, 1.4) * rng.uniform(0.75, 1.1)
-    x = ndimage.gaussian_filter(x, rng.uniform(0, 0.7)) if rng.random() < 0.5 else x
-    x = x + rng.standard_normal(x.shape) * rng.uniform(0, 0.02) * (x > 0)
-    return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
 STAGES = (
@@ -169,8 +77,8 @@ STAGES = (
         images_a_number=11,
     ),
     Stage("whole", whole, image_size=WHOLE, steps=1000, batch=16, rate=3e-4),
-    Stage("several", partial(whole, lesions=6), image_size=WHOLE, steps=500, batch=16, rate=3e-4, first=20_000),
-    Stage("again", whole, image_size=WHOLE, steps=150, batch=16, rate=1e-4, first=40_000),
+    Stage("several", partial(whole, lesions=6), image_size=WHOLE, steps=1600, batch=16, rate=3e-4, first=20_000),
+    Stage("again", whole, image_size=WHOLE, steps=500, batch=16, rate=2e-4, first=60_000),
 )
 
 
@@ -203,11 +111,10 @@ def auc_of(net, make, first: int, numbers: int) -> float:
 
 def train(net, stage: Stage, folder: Path, workers: int):
     """Run one stage from its last checkpoint to its end; returns the trained network."""
-    from mammo.backend import keras
-
-    checkpoint = folder / f"{stage.name}.keras"
+    checkpoint, partial_file = folder / f"{stage.name}.weights.h5", folder / "partial.weights.h5"
     if checkpoint.is_file():
-        net = keras.models.load_model(checkpoint, custom_objects={"whole_loss": whole_loss})
+        net.optimizer.build(net.trainable_variables)  # so that its state is read too
+        net.load_weights(checkpoint)
     done = int(net.optimizer.iterations)
     start = stage.first + int(done * stage.batch / stage.images_a_number * 1.05)  # some breasts give no patches
     batches = stream(stage.make, start, stage.batch, workers)
@@ -221,29 +128,36 @@ def train(net, stage: Stage, folder: Path, workers: int):
                 log.write(f"{stage.name},{step},{step * stage.batch},{np.mean(losses):.4f},{auc:.4f}\n")
             tqdm.write(f"{stage.name} step {step}: loss {np.mean(losses):.3f}, AUC {auc:.3f}")
             losses = []
-            net.save(folder / "partial.keras")
-            os.replace(folder / "partial.keras", checkpoint)
+            net.save_weights(partial_file)
+            os.replace(partial_file, checkpoint)
     batches.close()
     return net
 
 
 def whole_loss(truth, answer):
-    """Cross-entropy of the image's answer, plus that of its cells: lesions and normal tissue count the same.
+    """Cross-entropy of the image's answer, of its cells' (lesions and normal tissue count the same), and of the place.
 
-    `truth` as `whole` gives it, `answer` the two probabilities of the image and then those of all kinds in all cells.
+    `truth` as `mammo.samples.whole` gives it, `answer` as `network` does: the two probabilities of the image, the
+    evidence of each cell, and the probabilities of all kinds in all cells. The place: of all the cells of a
+    malignant image, those with a malignant lesion are to hold the evidence for it.
     """
     from mammo.backend import keras
 
     ops = keras.ops
     truth = ops.cast(truth, "int32")
-    image = ops.mean(-ops.log(ops.take_along_axis(answer[:, :2], truth[:, :1], axis=1) + 1e-7))
-    cells = ops.reshape(answer[:, 2:], (-1, truth.shape[1] - 1, len(KINDS)))
-    right = ops.take_along_axis(cells, ops.maximum(truth[:, 1:, None], 0), axis=2)[..., 0]
-    entropy = -ops.log(right + 1e-7)
-    for here in (truth[:, 1:] > 0, truth[:, 1:] == 0):
-        weight = ops.cast(here, entropy.dtype)
-        image += ops.sum(entropy * weight) / (ops.sum(weight) + 1e-7)
-    return image
+    image, cells = truth[:, :1], truth[:, 1:]
+    count = cells.shape[1]
+    kinds = ops.reshape(answer[:, 2 + count :], (-1, count, len(KINDS)))
+    entropy = -ops.log(ops.take_along_axis(kinds, ops.maximum(cells, 0)[..., None], axis=2)[..., 0] + 1e-7)
+    elsewhere = -ops.log_softmax(answer[:, 2 : 2 + count], axis=1)
+
+    def mean(values, where):
+        where = ops.cast(where, values.dtype)
+        return ops.sum(values * where) / (ops.sum(where) + 1e-7)
+
+    right = ops.take_along_axis(answer[:, :2], image, axis=1)
+    asked = mean(entropy, cells > 0) + mean(entropy, cells == 0)
+    return ops.mean(-ops.log(right + 1e-7)) + asked + mean(elsewhere, cells >= MALIGNANT_FROM)
 
 
 def compiled(net, stage: Stage):
@@ -262,17 +176,20 @@ def compiled(net, stage: Stage):
 def network(image_size, cells: bool, trained=None):
     """ResNet50 with the kinds of lesions as its answer: of a patch, or of each cell of a whole image.
 
-    A whole image's own answer then comes before them. What `trained` has learned is taken over. BatchNorm's statistics
-    follow within a few hundred steps.
+    A whole image's own answer then comes before them, and its evidence. What `trained` has learned is taken over.
+    BatchNorm's statistics follow within a few hundred steps.
     """
     from mammo.backend import keras
-    from mammo.model import FEATURES, LAST_CONVOLUTION, build_model, named_weights, set_named_weights
+    from mammo.model import FEATURES, HEAD, LAST_CONVOLUTION, build_model, named_weights, set_named_weights
 
     model = build_model(weights=None, image_size=image_size, quiet=True)
     kinds = keras.layers.Dense(len(KINDS), activation="softmax", dtype="float32", name="kinds")
     if cells:
-        each = kinds(model.get_layer(LAST_CONVOLUTION).output)
-        answer = keras.layers.Concatenate(dtype="float32")([model.output, keras.layers.Flatten(dtype="float32")(each)])
+        maps = model.get_layer(LAST_CONVOLUTION).output
+        head, out = (model.get_layer(name) for name in HEAD)
+        evidence = keras.layers.Lambda(partial(evidence_of, head, out), dtype="float32")([maps, head.output])
+        parts = [model.output, evidence, keras.layers.Flatten(dtype="float32")(kinds(maps))]
+        answer = keras.layers.Concatenate(dtype="float32")(parts)
     else:
         answer = kinds(model.get_layer(FEATURES).output)
     net = keras.Model(model.input, answer)
@@ -282,6 +199,22 @@ def network(image_size, cells: bool, trained=None):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.98
     return net
+
+
+def evidence_of(head, out, maps_and_hidden):
+    """What each cell adds to the log-odds of malignant, (n, cells): Grad-CAM's map before its negative part is cut off.
+
+    The head is piecewise linear, so the gradient of the log-odds with respect to the pooled features follows from its
+    weights, and the sum over the cells is the log-odds up to the biases.
+    """
+    from mammo.backend import keras
+
+    ops = keras.ops
+    maps, hidden = maps_and_hidden
+    odds = out.kernel[:, 1] - out.kernel[:, 0]
+    slope = ops.matmul(ops.where(hidden > 0, odds, 0.0), ops.transpose(head.kernel))
+    cells = ops.reshape(maps, (-1, maps.shape[1] * maps.shape[2], maps.shape[3]))
+    return ops.matmul(cells, slope[..., None])[..., 0] / cells.shape[1]
 
 
 def main(folder: Path, workers: int, precision: str) -> None:
