@@ -8,9 +8,9 @@ cancer detection on screening mammography, Scientific Reports 9, 2019): a lesion
 found quickly; on the whole image it would be lost among tissue that means nothing yet. Each patch is normal tissue or
 one of the ten kinds of lesions. Patches start near and plain and end at the scales and contrasts that
 whole images have. On whole images every cell of the last map is asked what it sees, as the patches were, beside
-the one question that stays: malignant or not? And the evidence for that has to come from where the lesion is
-(Ross et al., Right for the right reasons, IJCAI 2017, without their gradients of gradients). The folder keeps a checkpoint of each stage and `log.csv`; at the end its
-`demo/` is what the package ships.
+the one question that stays: malignant or not? The evidence for that has to come from where the lesion is (after
+Ross et al., Right for the right reasons, IJCAI 2017). The folder keeps a checkpoint of each stage and `log.csv`;
+at the end its `demo/` is what the package ships.
 """
 
 from __future__ import annotations
