@@ -8,12 +8,10 @@ from pathlib import Path
 os.environ["MAMMO_ARTIFACTS"] = tempfile.mkdtemp(prefix="mammo-artifacts-")
 os.environ["MPLBACKEND"] = os.environ.get("MPLBACKEND", "agg")
 
+import files
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import FileDataset as DicomFile
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 import mammo
 from mammo.synthetic import draw_patient, phantom
@@ -83,26 +81,6 @@ def write_dicom(tmp_path):
     """Write stored values as an uncompressed DICOM mammogram; any tag can be set by keyword."""
 
     def write(stored, name="image.dcm", bits=16, **tags) -> Path:
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        header = DicomFile(str(tmp_path / name), {}, file_meta=meta, preamble=b"\0" * 128)
-        header.SOPClassUID, header.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-        header.Modality = "MG"
-        header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "SECRET-ID", "19600101"
-        stored = np.asarray(stored)
-        header.Rows, header.Columns = stored.shape[-2:]
-        header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
-        header.BitsAllocated = stored.dtype.itemsize * 8
-        header.BitsStored, header.HighBit = bits, bits - 1
-        header.PixelRepresentation = int(np.issubdtype(stored.dtype, np.signedinteger))
-        if stored.ndim == 3:
-            header.NumberOfFrames = stored.shape[0]
-        header.PixelData = stored.tobytes()
-        for tag, value in tags.items():
-            setattr(header, tag, value)
-        header.save_as(tmp_path / name, enforce_file_format=True)
-        return tmp_path / name
+        return files.write_dicom(tmp_path / name, stored, bits, **tags)
 
     return write

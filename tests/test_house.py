@@ -41,6 +41,7 @@ HOME = {
     "ipywidgets": {"notebook"},
     "google": {"notebook"},
     "pydicom": {"reading", "synthetic"},
+    "imagecodecs": {"reading"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -30,7 +30,7 @@ def test_a_prediction_carries_all_that_is_needed_to_judge_it(saved, demo):
     prediction = mammo.load_classifier(saved).predict(demo.path[0])
     assert 0 <= prediction.probability <= 1
     assert prediction.threshold == pytest.approx(mammo.load_classifier(saved).card["threshold"])
-    assert prediction.heatmap.shape == prediction.breast.image.shape
+    assert prediction.heatmap.shape == prediction.mammogram.image.shape
     assert prediction.above_threshold == (prediction.probability >= prediction.threshold)
     text = str(prediction)
     assert "no diagnosis" in text
@@ -66,6 +66,37 @@ def test_the_warnings_of_the_file_are_in_the_answer(saved, demo, write_dicom):
     pixels = np.asarray(Image.open(demo.path[0])).astype(np.uint16)
     raw = write_dicom(pixels, bits=8, PresentationIntentType="FOR PROCESSING")
     assert any("For Processing" in warning for warning in mammo.load_classifier(saved).predict(raw).warnings)
+
+
+def test_a_side_that_contradicts_the_header_is_doubted(saved, demo, write_dicom):
+    """The first demo image is a left breast, its chest wall on the left."""
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(demo.path[0]))
+    assert demo.laterality[0] == "L"
+    classifier = mammo.load_classifier(saved)
+
+    def doubted(pixels, **tags):
+        prediction = classifier.predict(write_dicom(pixels, bits=8, **tags))
+        return any("other breast" in warning for warning in prediction.warnings)
+
+    assert not doubted(pixels)
+    assert not doubted(pixels, ImageLaterality="L")
+    assert doubted(pixels, ImageLaterality="R")
+    assert doubted(np.ascontiguousarray(pixels[:, ::-1]), ImageLaterality="L")
+    assert not doubted(np.ascontiguousarray(pixels[:, ::-1]), ImageLaterality="L", PatientOrientation=["P", "L"])
+
+
+def test_a_frame_of_tomosynthesis_is_asked_for_and_judged(saved, demo, write_dicom):
+    from PIL import Image
+
+    frames = np.stack([np.asarray(Image.open(path)) for path in demo.path[:2]])
+    path, classifier = write_dicom(frames, bits=8), mammo.load_classifier(saved)
+    with pytest.raises(mammo.MammoError, match="2 frames"):
+        classifier.predict(path)
+    for frame in (0, 1):
+        alone = classifier.predict(write_dicom(frames[frame], "alone.dcm", bits=8))
+        assert classifier.predict(path, frame=frame).probability == pytest.approx(alone.probability, abs=1e-6)
 
 
 def test_a_picture_without_background_is_doubted(saved, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.preprocessing import breast_mask, find_breast, load_images, model_input, on_breast, prepare
+from mammo.preprocessing import breast_mask, find_breast, load_images, mask_on_breast, model_input, on_original, prepare
 
 
 def overlap(a, b):
@@ -75,13 +75,20 @@ def test_shrinking_averages_and_never_skips():
     assert model_input(dots, (40, 40)).mean() == pytest.approx(dots.mean(), rel=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(300, 100), (100, 300), (64, 64)])
-def test_a_map_comes_back_to_where_it_was(shape):
-    breast = np.zeros(shape, np.float32)
-    breast[shape[0] // 2 :, shape[1] // 2 :] = 1
-    back = on_breast(model_input(breast, (96, 64))[..., 0], breast)
-    assert back.shape == shape
-    assert np.abs(back - breast).mean() < 0.05
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_map_comes_back_to_where_it_was(image, mirrored):
+    """A bright spot of the original, through the model's input and back: at the same place, and nowhere else."""
+    original = image[:, ::-1].copy() if mirrored else image.copy()
+    row, column = np.argwhere(breast_mask(original)).mean(axis=0).astype(int)
+    place = row + 40, column + 5
+    spot = np.zeros_like(original)
+    spot[place[0] - 6 : place[0] + 7, place[1] - 6 : place[1] + 7] = 1
+    breast = find_breast(original)
+    assert breast.mirrored != mirrored
+    back = on_original(model_input(mask_on_breast(breast, spot > 0), (96, 64))[..., 0], breast)
+    assert back.shape == original.shape
+    assert np.abs(back - spot).mean() < 0.01
+    assert np.hypot(*(np.unravel_index(back.argmax(), back.shape) - np.array(place))) < 8
 
 
 def test_no_breast_is_an_error_that_names_the_file(write_png):

@@ -159,15 +159,15 @@ def learning_curves(stages: dict) -> Figure:
 
 
 def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=(), mirrored=False) -> Figure:
-    """One answer: the original with the breast's outline, the crop, the heatmap on it, the number, the warnings."""
+    """One answer: the original with the breast's outline, the crop, the heatmap on the original, the number, notes."""
     figure, axes = plt.subplots(1, 4, figsize=(12, 5.2), width_ratios=[1, 1, 1, 0.4], layout="constrained")
     axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)
     axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)
     axes[0].set_title("as read, breast outlined", fontsize=10)
     axes[1].imshow(breast, cmap="gray", vmin=0, vmax=1)
     axes[1].set_title("what the model sees (mirrored)" if mirrored else "what the model sees", fontsize=10)
-    axes[2].imshow(breast, cmap="gray", vmin=0, vmax=1)
-    axes[2].imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.7 * heatmap * (breast > 0))
+    axes[2].imshow(original, cmap="gray", vmin=0, vmax=1)
+    axes[2].imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.7 * heatmap * mask)
     axes[2].set_title("Grad-CAM: what raised the score most", fontsize=10)
     for axis in axes[:3]:
         axis.axis("off")

@@ -19,7 +19,7 @@ from mammo.evaluation import calibrated
 from mammo.explanation import grad_cam
 from mammo.manifest import CLASS_NAMES
 from mammo.model import image_size_of, read_demo, read_folder
-from mammo.preprocessing import Breast, load_images, on_breast, prepare
+from mammo.preprocessing import Breast, load_images, on_original, prepare, side_doubt
 from mammo.reading import Mammogram
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
@@ -35,7 +35,7 @@ class Prediction:
     threshold: float
     """What the probability is compared with; fixed on validation patients, from the model's card."""
     heatmap: np.ndarray
-    """float32 in [0, 1], of the size of `breast.image`: Grad-CAM."""
+    """float32 in [0, 1], of the size of `mammogram.image`: Grad-CAM; 0 beside the breast."""
     breast: Breast
     mammogram: Mammogram
     warnings: tuple[str, ...]
@@ -61,23 +61,28 @@ class Classifier:
     model: keras.Model
     card: dict
 
-    def predict(self, path) -> Prediction:
-        """Read a file and answer; raises MammoError where the file cannot be judged."""
-        mammogram, breast, x = prepare(path, image_size_of(self.model))
+    def predict(self, path, frame: int | None = None) -> Prediction:
+        """Read a file and answer; raises MammoError where the file cannot be judged.
+
+        Of an image of several frames (tomosynthesis) `frame` chooses one, counted from 0.
+        """
+        mammogram, breast, x = prepare(path, image_size_of(self.model), frame)
         calibration = self.card["calibration"]
         raw = float(np.asarray(self.model(x[None], training=False))[0, 1])
         return Prediction(
             probability=float(calibrated(raw, calibration["slope"], calibration["intercept"])),
             threshold=float(self.card["threshold"]),
-            heatmap=on_breast(grad_cam(self.model, x), breast.image),
+            heatmap=on_original(grad_cam(self.model, x), breast),
             breast=breast,
             mammogram=mammogram,
-            warnings=mammogram.warnings + tuple(self._doubts(breast)),
+            warnings=mammogram.warnings + tuple(self._doubts(mammogram, breast)),
         )
 
-    def _doubts(self, breast: Breast):
+    def _doubts(self, mammogram: Mammogram, breast: Breast):
         if set(self.card["sources"]) <= {"synthetic", "noise"}:
             yield SYNTHETIC_ONLY
+        if doubt := side_doubt(mammogram, breast):
+            yield doubt
         if breast.mask.mean() > 0.97:
             yield "No background was found around the breast: is this a whole mammogram?"
         tissue = breast.image[breast.image > 0]

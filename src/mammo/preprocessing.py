@@ -127,12 +127,16 @@ def model_input(breast: np.ndarray, image_size) -> np.ndarray:
     return padded
 
 
-def on_breast(heatmap: np.ndarray, breast: np.ndarray) -> np.ndarray:
-    """A map over the model's input, float (height, width), stretched back over the breast; padding cut off."""
-    scale = min(heatmap.shape[0] / breast.shape[0], heatmap.shape[1] / breast.shape[1])
-    right, bottom = breast.shape[1] * scale, breast.shape[0] * scale
-    part = Image.fromarray(heatmap.astype(np.float32))
-    return np.asarray(part.resize(breast.shape[::-1], Image.BILINEAR, box=(0, 0, right, bottom)))
+def on_original(values: np.ndarray, breast: Breast) -> np.ndarray:
+    """A map over the model's input, float (height, width), where the original shows the same; 0 outside the box."""
+    scale = min(side / of_breast for side, of_breast in zip(values.shape, breast.image.shape, strict=True))
+    height, width = breast.image.shape
+    part = Image.fromarray(values.astype(np.float32))
+    stretched = np.asarray(part.resize((width, height), Image.BILINEAR, box=(0, 0, width * scale, height * scale)))
+    original = np.zeros(breast.mask.shape, np.float32)
+    top, left, bottom, right = breast.box
+    original[top:bottom, left:right] = stretched[:, ::-1] if breast.mirrored else stretched
+    return original
 
 
 def mask_on_breast(breast: Breast, mask: np.ndarray) -> np.ndarray:
@@ -142,9 +146,24 @@ def mask_on_breast(breast: Breast, mask: np.ndarray) -> np.ndarray:
     return part[:, ::-1] if breast.mirrored else part
 
 
-def prepare(path, image_size) -> tuple[Mammogram, Breast, np.ndarray]:
+def side_doubt(mammogram: Mammogram, breast: Breast) -> str | None:
+    """A sentence where the header has the chest wall on the other side than the image; None where they agree.
+
+    Hung as usual, a left breast has its chest wall on the left; Patient Orientation may say otherwise.
+    """
+    expected = mammogram.chest_wall or {"L": "left", "R": "right"}.get(mammogram.laterality)
+    seen = "right" if breast.mirrored else "left"
+    if expected in (None, seen):
+        return None
+    return (
+        f"By its header ({mammogram.laterality or 'side unknown'}) the chest wall should be on the {expected}, but it "
+        f"looks to be on the {seen}: the image may be mirrored, or filed under the other breast."
+    )
+
+
+def prepare(path, image_size, frame: int | None = None) -> tuple[Mammogram, Breast, np.ndarray]:
     """File -> what was read, the breast in it, and the model's input: the one way in, for training and use."""
-    mammogram = read_mammogram(path)
+    mammogram = read_mammogram(path, frame)
     try:
         breast = find_breast(mammogram.image)
     except MammoError as error:

@@ -1,0 +1,97 @@
+"""Mammogram files of every format, for tests: DICOM with any tags and any compression."""
+
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+from pydicom import uid
+from pydicom.dataset import FileDataset as DicomFile
+from pydicom.dataset import FileMetaDataset
+
+HTJ2K = Path(__file__).parent / "data" / "ramp_12_bits.j2c"  # 128 x 128, lossless, by OpenJPH's ojph_compress
+
+
+def write_dicom(path, stored, bits=16, **tags) -> Path:
+    """Stored values as an uncompressed DICOM mammogram; any tag can be set by keyword."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = uid.DigitalMammographyXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    header = DicomFile(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    header.SOPClassUID, header.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    header.Modality = "MG"
+    header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "SECRET-ID", "19600101"
+    stored = np.asarray(stored)
+    header.Rows, header.Columns = stored.shape[-2:]
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.BitsAllocated = stored.dtype.itemsize * 8
+    header.BitsStored, header.HighBit = bits, bits - 1
+    header.PixelRepresentation = int(np.issubdtype(stored.dtype, np.signedinteger))
+    if stored.ndim == 3:
+        header.NumberOfFrames = stored.shape[0]
+    header.PixelData = stored.tobytes()
+    for tag, value in tags.items():
+        setattr(header, tag, value)
+    header.save_as(path, enforce_file_format=True)
+    return Path(path)
+
+
+def encapsulated(path, frame: bytes, syntax) -> Path:
+    """The same file with another frame, taken as it is."""
+    header = pydicom.dcmread(path)
+    header.file_meta.TransferSyntaxUID = syntax
+    header.PixelData = pydicom.encaps.encapsulate([frame])
+    header["PixelData"].VR = "OB"
+    header.save_as(path)
+    return path
+
+
+def written_by_pydicom(path, syntax) -> Path:
+    """The same file in a transfer syntax that pydicom writes itself."""
+    header = pydicom.dcmread(path)
+    if syntax.is_compressed and syntax != uid.DeflatedExplicitVRLittleEndian:
+        header.compress(syntax)
+    else:
+        header.file_meta.TransferSyntaxUID = syntax
+    little, implicit = syntax != uid.ExplicitVRBigEndian, syntax == uid.ImplicitVRLittleEndian
+    if not little:
+        header.PixelData = np.frombuffer(header.PixelData, "<u2").astype(">u2").tobytes()
+    pydicom.dcmwrite(path, header, little_endian=little, implicit_vr=implicit, force_encoding=not little)
+    return path
+
+
+def written_by_imagecodecs(encode, **options):
+    """A function like `written_by_pydicom`, for one of the formats that imagecodecs can write."""
+
+    def write(path, syntax) -> Path:
+        return encapsulated(path, encode(pydicom.dcmread(path).pixel_array, **options), syntax)
+
+    return write
+
+
+jpeg, jpeg_ls, jpeg_2000 = imagecodecs.jpeg8_encode, imagecodecs.jpegls_encode, imagecodecs.jpeg2k_encode
+lossless = written_by_imagecodecs(jpeg, lossless=True, predictor=4, bitspersample=12)
+first_order = written_by_imagecodecs(jpeg, lossless=True, predictor=1, bitspersample=12)
+j2k = {"codecformat": "j2k", "bitspersample": 12}
+
+SYNTAXES = {  # how it is written, the bits, and the largest error of a pixel
+    "implicit little endian": (written_by_pydicom, uid.ImplicitVRLittleEndian, 12, 0),
+    "explicit little endian": (written_by_pydicom, uid.ExplicitVRLittleEndian, 12, 0),
+    "explicit big endian": (written_by_pydicom, uid.ExplicitVRBigEndian, 12, 0),
+    "deflated": (written_by_pydicom, uid.DeflatedExplicitVRLittleEndian, 12, 0),
+    "RLE": (written_by_pydicom, uid.RLELossless, 12, 0),
+    "JPEG baseline": (written_by_imagecodecs(jpeg, level=98), uid.JPEGBaseline8Bit, 8, 2 / 255),
+    "JPEG extended": (
+        written_by_imagecodecs(jpeg, level=98, bitspersample=12),
+        uid.JPEGExtended12Bit,
+        12,
+        20 / 4095,
+    ),
+    "JPEG lossless": (lossless, uid.JPEGLossless, 12, 0),
+    "JPEG lossless, first order": (first_order, uid.JPEGLosslessSV1, 12, 0),
+    "JPEG-LS": (written_by_imagecodecs(jpeg_ls), uid.JPEGLSLossless, 12, 0),
+    "JPEG-LS near lossless": (written_by_imagecodecs(jpeg_ls, level=3), uid.JPEGLSNearLossless, 12, 4 / 4095),
+    "JPEG 2000 lossless": (written_by_imagecodecs(jpeg_2000, reversible=True, **j2k), uid.JPEG2000Lossless, 12, 0),
+    "JPEG 2000": (written_by_imagecodecs(jpeg_2000, level=60, **j2k), uid.JPEG2000, 12, 50 / 4095),
+}
