@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
 
-.PHONY: help demo test test-lowest lint format lab notebook-outputs clean
+# An upload is one message; tornado drops what is larger than 10 MB unless told otherwise.
+LIMIT := tornado_settings='{"websocket_max_message_size": 268435456}'
+BIG_UPLOADS := --ServerApp.$(LIMIT) --Voila.$(LIMIT)
+
+.PHONY: help demo test test-browser test-lowest lint format lab app notebook-outputs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -26,7 +30,13 @@ format: $(VENV)/ready ## let ruff mend what it can
 	$(VENV)/bin/ruff format .
 
 lab: $(VENV)/ready ## open the notebooks in JupyterLab
-	$(VENV)/bin/jupyter lab notebooks --ServerApp.tornado_settings='{"websocket_max_message_size": 268435456}'
+	$(VENV)/bin/jupyter lab notebooks $(BIG_UPLOADS)
+
+app: $(VENV)/app ## notebook 3 as a web page on this machine
+	$(VENV)/bin/voila notebooks/03_predict_upload.ipynb $(BIG_UPLOADS)
+
+test-browser: $(VENV)/browser ## upload files in a real browser, in JupyterLab and on the web page; needs chromium
+	$(VENV)/bin/python -m pytest tests/browser
 
 notebook-outputs: $(VENV)/ready ## renew the stored outputs that the tests compare
 	$(VENV)/bin/python notebooks/run.py store-outputs
@@ -39,6 +49,14 @@ $(VENV)/ready: requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade pip
 	$(VENV)/bin/python -m pip install -q -e . -r requirements-dev.txt
+	touch $@
+
+$(VENV)/app: $(VENV)/ready requirements-app.txt
+	$(VENV)/bin/python -m pip install -q -r requirements-app.txt
+	touch $@
+
+$(VENV)/browser: $(VENV)/app requirements-browser.txt
+	$(VENV)/bin/python -m pip install -q -r requirements-browser.txt
 	touch $@
 
 # Every ">=" of the two lists becomes "==".

@@ -17,11 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from scipy import ndimage
-from sklearn.metrics import roc_auc_score
+from scipy.optimize import minimize_scalar
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from tqdm import tqdm
 
 import mammo
-from mammo.evaluation import bootstrap
+from mammo.decision import calibrated, combine, fit_calibration
+from mammo.evaluation import bootstrap, expected_calibration_error
 from mammo.manifest import class_indices
 from mammo.model import image_size_of
 from mammo.preprocessing import mask_on_breast, model_input, prepare
@@ -59,6 +62,41 @@ def table_of_types(rows) -> None:
         print(f"| {kind} | {here.sum()} | {auc(rows[here | others])} | {against} |")
 
 
+def by_temperature(truth, probability):
+    """A line through the origin of the log-odds (Guo et al., ICML 2017)."""
+    loss = lambda t: log_loss(truth, calibrated(probability, np.exp(t), 0.0))  # noqa: E731
+    slope = np.exp(minimize_scalar(loss, bounds=(-5, 3), method="bounded").x)
+    return lambda p: calibrated(p, slope, 0.0)
+
+
+def by_platt(truth, probability):
+    """What the package does."""
+    slope, intercept = fit_calibration(truth, probability)
+    return lambda p: calibrated(p, slope, intercept)
+
+
+def by_isotonic(truth, probability):
+    """Any curve that never falls."""
+    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(probability, truth).predict
+
+
+def table_of_calibrations(rows, draws: int = 20) -> None:
+    """Ways to calibrate, fitted on 80 patients (as many as notebooks have) and measured on the others."""
+    truth, said, patients = class_indices(rows), rows["probability"].to_numpy(), rows["patient_id"].to_numpy()
+    ways = {"none": lambda *_: lambda p: p, "temperature": by_temperature, "Platt": by_platt, "isotonic": by_isotonic}
+    found = {name: [] for name in ways}
+    for seed in range(draws):
+        chosen = np.random.default_rng(seed).permutation(np.unique(patients))[:80]
+        fit = np.isin(patients, chosen)
+        for name, way in ways.items():
+            p = way(truth[fit], said[fit])(said[~fit])
+            error = expected_calibration_error(truth[~fit], p, np.ones(len(p)))
+            found[name].append((brier_score_loss(truth[~fit], p), error, roc_auc_score(truth[~fit], p)))
+    print("\n| calibration | Brier score | expected calibration error | AUC |\n|---|---|---|---|")
+    for name, values in found.items():
+        print(f"| {name} | {' | '.join(f'{x:.4f}' for x in np.median(values, axis=0))} |")
+
+
 def mask_in_input(breast, row, size) -> np.ndarray:
     """The lesion of a manifest's row where the model's input shows it, bool (height, width)."""
     mask = mammo.read_mammogram(row.mask_path).image > 0.5
@@ -93,6 +131,8 @@ def main(patients: int) -> None:
         for difficulty in DIFFICULTIES:
             some = scored(model, folder / str(difficulty), patients // 5, seed=SEED + 1, difficulty=difficulty)
             print(f"| {difficulty} | {auc(some)} |", flush=True)
+        table_of_calibrations(rows)
+        print(f"\nViews combined: AUC of breasts {auc(combine(rows, 'breast'))}, of patients {auc(combine(rows))}")
         noise = mammo.predict_manifest(model, mammo.noise_dataset(folder / "noise", patients // 5, seed=SEED))
         labels = rows.groupby("patient_id")["label"].apply(lambda labels: (labels == "malignant").to_numpy())
         shuffled = np.random.default_rng(SEED).permutation(len(labels))

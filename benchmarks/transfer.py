@@ -56,12 +56,15 @@ def images_of(table: pd.DataFrame, root: Path, size) -> np.ndarray:
     return np.array(images)
 
 
-def backbones(mobilenet, size):
-    """Name -> (network up to its last stage, that last stage up to the pooled features), trained as the name says."""
-    for weights in (None, "demo"):
+def backbones(weights, mobilenet, size):
+    """Name -> (network up to its last part, that part up to the pooled features), trained as the name says.
+
+    The last part is what fine-tuning trains: ResNet50's last block, or what MobileNetV2 has after its last stride.
+    """
+    for name in weights:
         keras.utils.set_random_seed(0)
-        model = mammo.build_model(weights, image_size=size, quiet=True)
-        yield f"ResNet50, {weights or 'random'}", parts(model, "conv4_block6_out", "pooled_features")
+        model = mammo.build_model(None if name == "random" else name, image_size=size, quiet=True)
+        yield f"ResNet50, {name}", parts(model, "conv5_block2_out", "pooled_features")
     if mobilenet:
         grey = keras.Input((*size, 1))
         x = keras.layers.Rescaling(2.0, offset=-1.0)(keras.layers.Concatenate()([grey, grey, grey]))
@@ -83,18 +86,18 @@ def frozen(features, truth, train, test) -> np.ndarray:
     return reader.fit(features[train], truth[train]).decision_function(features[test])
 
 
-def fine_tuned(last_stage, start, maps, truth, train, test, seed) -> np.ndarray:
-    """Log-odds after the last stage and a new answer were trained together; BatchNorm keeps its statistics.
+def fine_tuned(last_part, start, maps, truth, train, test, seed) -> np.ndarray:
+    """Log-odds after the last part and a new answer were trained together; BatchNorm keeps its statistics.
 
-    `maps` holds what the stage is given for each image as it is and upside down, (2, n, ...).
+    `maps` holds what that part is given for each image as it is and upside down, (2, n, ...).
     """
     keras.utils.set_random_seed(seed)
-    last_stage.set_weights(start)
-    for layer in last_stage.layers:
+    last_part.set_weights(start)
+    for layer in last_part.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     answer = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32")
-    x = keras.layers.Dropout(0.3)(last_stage.output)
-    net = keras.Model(last_stage.input, answer(x))
+    x = keras.layers.Dropout(0.3)(last_part.output)
+    net = keras.Model(last_part.input, answer(x))
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     net.compile(keras.optimizers.Adam(RATE), loss)
     share = truth[train].mean()
@@ -132,7 +135,7 @@ def table_row(name: str, score, truth, patients, groups) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def main(table, size, mobilenet, fine_tune: bool) -> None:
+def main(table, size, weights, mobilenet, fine_tune: bool) -> None:
     """Print one row for each kind of weights and each way to use them."""
     with tempfile.TemporaryDirectory() as scratch:
         if table == "SYNTHETIC":
@@ -149,7 +152,7 @@ def main(table, size, mobilenet, fine_tune: bool) -> None:
     print(f"{len(rows)} images, {truth.sum()} malignant, {len(set(patients))} patients, {size[0]} x {size[1]}")
     print("|".join(["", " weights ", " all ", *(f" {name} " for name in names), ""]))
     print("|---" * (2 + len(names)) + "|")
-    for name, (first, last) in backbones(mobilenet, size):
+    for name, (first, last) in backbones(weights, mobilenet, size):
         ways = images, images[:, ::-1]
         maps = np.stack([first.predict(x, batch_size=8, verbose=0).astype(np.float16) for x in ways[: 1 + fine_tune]])
         features = last.predict(maps[0].astype(np.float32), batch_size=8, verbose=0).astype(np.float32)
@@ -167,9 +170,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", help="CSV, or SYNTHETIC")
     parser.add_argument("--size", type=int, nargs=2, default=(224, 224), metavar=("HEIGHT", "WIDTH"))
+    names = ("random", "demo", "imagenet")
+    parser.add_argument("--weights", nargs="*", choices=names, default=names[:2], help="of ResNet50; random and demo")
     parser.add_argument("--mobilenet", help="weights of MobileNetV2 without its top, .h5")
     parser.add_argument("--fine-tune", action="store_true")
     parser.add_argument("--precision", default="float32", help="of the networks; mixed_bfloat16 where it is native")
     given = parser.parse_args()
     keras.mixed_precision.set_global_policy(given.precision)
-    main(given.table, tuple(given.size), given.mobilenet, given.fine_tune)
+    main(given.table, tuple(given.size), given.weights, given.mobilenet, given.fine_tune)

@@ -88,14 +88,12 @@ def test_the_cells_of_a_whole_image_know_where_the_lesion_is():
 
 def test_cells_follow_the_image_when_it_is_turned_upside_down(monkeypatch):
     """A very bright lesion: its cells must be brighter than those that lie there upside down, either way up."""
-    draw = samples.draw_patient
+    draw = samples.draw_lesion
 
     def glaring(rng, label, difficulty):
-        patient = draw(rng, "malignant", difficulty)
-        lesion = replace(patient.lesion, contrast=40.0, area=120.0, kind="spiculated mass")
-        return replace(patient, lesion=lesion)
+        return replace(draw(rng, label, difficulty), contrast=40.0, area=120.0, kind="irregular mass")
 
-    monkeypatch.setattr(samples, "draw_patient", glaring)
+    monkeypatch.setattr(samples, "draw_lesion", glaring)
     brighter = []
     for number in range(20):
         images, truth = samples.whole(number)

@@ -4,7 +4,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.evaluation import bootstrap, calibrated, fit_calibration, measures, roc_band, threshold_at_sensitivity
+from mammo.decision import calibrated
+from mammo.evaluation import bootstrap, expected_calibration_error, measures, roc_band
+
+LIMITS = {"benign_up_to": 0.5, "malignant_from": 0.5}
 
 
 def scored(patients=120, images=2, signal=1.5, seed=0):
@@ -67,7 +70,7 @@ def test_random_scores_are_near_one_half():
 def test_resampling_patients_is_wider_than_resampling_images():
     table = scored(60, images=8)
     truth, p = (table.label == "malignant").astype(int).to_numpy(), table.probability.to_numpy()
-    auc = measures(0.5)["auc"]
+    auc = measures(0.5, LIMITS)["auc"]
     _, low, high = bootstrap(auc, truth, p, table.patient_id)
     _, image_low, image_high = bootstrap(auc, truth, p, np.arange(len(table)))
     assert high - low > 1.8 * (image_high - image_low)
@@ -82,7 +85,7 @@ def test_the_interval_covers_as_often_as_it_says():
     for seed in range(40):
         table = scored(80, seed=seed + 1)
         truth, p = (table.label == "malignant").astype(int).to_numpy(), table.probability.to_numpy()
-        _, low, high = bootstrap(measures(0.5)["auc"], truth, p, table.patient_id, resamples=100, seed=seed)
+        _, low, high = bootstrap(measures(0.5, LIMITS)["auc"], truth, p, table.patient_id, resamples=100, seed=seed)
         inside += low <= truth_auc <= high
     assert inside >= 34
 
@@ -92,45 +95,26 @@ def test_the_seed_decides():
     assert mammo.evaluate(scored(), seed=1)["auc_interval"] != mammo.evaluate(scored(), seed=2)["auc_interval"]
 
 
-def test_threshold_at_sensitivity_is_the_highest_that_does():
-    truth = np.array([0, 0, *[1] * 10])
-    p = np.array([0.05, 0.95, *np.arange(0.1, 1.1, 0.1)])
-    threshold = threshold_at_sensitivity(truth, p, 0.9)
-    assert threshold == pytest.approx(0.2)
-    assert threshold_at_sensitivity(truth, p, 1.0) == pytest.approx(0.1)
+def test_the_calibration_error_worked_out_by_hand():
+    """Two tenths: 0.05 said where 1 of 2 is true, 0.95 where 2 of 2 are; weights count as often as they say."""
+    truth, said = np.array([0, 1, 1, 1]), np.array([0.05, 0.05, 0.95, 0.95])
+    assert expected_calibration_error(truth, said, np.ones(4)) == pytest.approx((0.9 + 0.1) / 4)
+    assert expected_calibration_error(truth, said, np.array([3, 1, 1, 1])) == pytest.approx((0.8 + 0.1) / 6)
+    assert expected_calibration_error(truth, np.array([0, 1, 1, 1.0]), np.ones(4)) == 0
 
 
-def test_calibration_undoes_overconfidence_and_class_weights():
-    """Scores three times too sure, trained as if half were malignant, where one in ten is."""
-    rng = np.random.default_rng(0)
-    honest = rng.beta(0.5, 4.5, 40000)
-    truth = (rng.uniform(size=honest.size) < honest).astype(int)
-    balanced = calibrated(honest, 3, 3 * np.log(9))
-    slope, intercept = fit_calibration(truth, balanced)
-    assert (slope, intercept) == pytest.approx((1 / 3, -np.log(9)), rel=0.08)
-    assert calibrated(balanced, slope, intercept).mean() == pytest.approx(truth.mean(), abs=0.005)
-
-
-def test_calibration_stays_sane_where_few_patients_are_told_apart_perfectly():
-    truth = np.repeat([0, 1], 10)
-    slope, intercept = fit_calibration(truth, np.where(truth == 1, 0.99, 0.01))
-    said = calibrated(np.array([0.01, 0.5, 0.99]), slope, intercept)
-    assert said == pytest.approx([1 / 12, 0.5, 11 / 12], abs=0.01), "Platt's targets for ten of each"
-
-
-def test_calibration_never_turns_the_order_round():
-    truth = np.repeat([0, 1], 50)
-    slope, _ = fit_calibration(truth, np.where(truth == 1, 0.2, 0.8))
-    assert slope > 0
-
-
-def test_calibration_keeps_the_order_and_survives_0_and_1():
-    p = np.array([0, 1e-9, 0.2, 0.5, 0.9, 1])
-    for slope, intercept in ((0.1, 2), (1, 0), (3, -1)):
-        q = calibrated(p, slope, intercept)
-        assert np.isfinite(q).all()
-        assert (np.diff(q) >= 0).all()
-        assert ((q >= 0) & (q <= 1)).all()
+def test_what_the_sets_cover_is_measured_on_test_patients():
+    """Scores that are told apart well, then the test patients' turned round: coverage must fall, the limits stay."""
+    table = scored(patients=400, signal=4)
+    report = mammo.evaluate(table)
+    assert report["benign_covered"] > 0.8
+    assert report["malignant_covered"] > 0.8
+    assert report["uncertain"] < 0.3
+    turned = mammo.evaluate(
+        table.assign(probability=table.probability.where(table.split != "test", 1 - table.probability))
+    )
+    assert turned["conformal"] == report["conformal"]
+    assert turned["benign_covered"] < 0.5
 
 
 def test_roc_band_holds_the_curve():

@@ -23,7 +23,7 @@ def test_shape_and_range(model, demo):
 
 
 def test_it_works_after_saving_and_loading(model, saved, demo):
-    loaded, _ = read_folder(saved)
+    loaded, *_ = read_folder(saved)
     np.testing.assert_allclose(mammo.grad_cam(loaded, x_of(demo)), mammo.grad_cam(model, x_of(demo)), atol=1e-4)
 
 

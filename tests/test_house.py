@@ -23,18 +23,30 @@ FLOORS = {
     "manifest": 2,
     "reading": 2,
     "model": 3,
-    "evaluation": 3,
+    "decision": 3,
+    "evaluation": 4,
     "synthetic": 3,
     "datasets": 3,
     "preprocessing": 3,
     "samples": 4,
     "explanation": 4,
+    "familiar": 4,
     "prediction": 5,
     "training": 6,
     "pretraining": 6,
     "notebook": 6,
 }
-WITHOUT_TENSORFLOW = {"errors", "plots", "manifest", "reading", "preprocessing", "synthetic", "datasets", "evaluation"}
+WITHOUT_TENSORFLOW = {
+    "errors",
+    "plots",
+    "manifest",
+    "reading",
+    "preprocessing",
+    "synthetic",
+    "datasets",
+    "decision",
+    "evaluation",
+}
 HOME = {
     "matplotlib": {"plots"},
     "IPython": {"notebook"},

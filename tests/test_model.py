@@ -105,7 +105,7 @@ def test_the_folder_and_its_card(saved, report):
 
 def test_saved_and_loaded_it_answers_the_same(model, saved):
     x = np.random.default_rng(0).uniform(0, 1, (3, 64, 64, 1)).astype(np.float32)
-    loaded, _ = read_folder(saved)
+    loaded, *_ = read_folder(saved)
     np.testing.assert_allclose(loaded.predict_on_batch(x), model.predict_on_batch(x), atol=1e-6)
 
 

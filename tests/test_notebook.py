@@ -52,7 +52,9 @@ def jupyter(monkeypatch):
     """A kernel as far as the upload cell can tell; returns what was displayed."""
     pytest.importorskip("ipywidgets")
     shown = []
-    monkeypatch.setattr("IPython.get_ipython", lambda: object())
+    events = types.SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None)  # pyplot registers itself
+    kernel = types.SimpleNamespace(events=events, enable_gui=lambda *_: None)
+    monkeypatch.setattr("IPython.get_ipython", lambda: kernel)
     monkeypatch.setattr("IPython.display.display", lambda *things: shown.extend(things))
     return shown
 
@@ -73,6 +75,39 @@ def test_jupyter_upload(jupyter, demo):
     button.value = (as_uploaded("second.png", Path(demo.path[1]).read_bytes()),)
     assert upload.path.name == "second.png"
     assert len(list(upload.path.parent.iterdir())) == 1, "the first file is gone"
+
+
+class Recorder:
+    """Where the answers go: what was displayed and printed inside the Output since it was last cleared."""
+
+    def __init__(self, monkeypatch):
+        import ipywidgets
+
+        self.lines = []
+        monkeypatch.setattr(ipywidgets.Output, "clear_output", lambda *_, **__: self.lines.clear())
+        monkeypatch.setattr("builtins.print", lambda *words, **_: self.lines.append(" ".join(map(str, words))))
+
+
+def test_with_a_classifier_the_button_answers_and_answers_again(jupyter, saved, demo, monkeypatch):
+    classifier = mammo.load_classifier(saved)
+    upload = notebook.upload(classifier=classifier)
+    button, percent = jupyter[0].children
+    said = Recorder(monkeypatch)
+    percent.value = 1.0
+    assert not said.lines, "nothing was asked yet"
+    button.value = (as_uploaded("film.png", Path(demo.path[0]).read_bytes()),)
+    expected = classifier.predict(demo.path[0], prevalence=0.01)
+    assert f"film.png: probability of malignant {expected.probability:.3f}" in said.lines[-1]
+    assert "Where 1.0% have cancer" in said.lines[-1]
+    assert any(hasattr(thing, "savefig") for thing in jupyter), "the picture is shown"
+    percent.value = 50.0
+    assert "Where 50.0% have cancer" in said.lines[-1]
+    button.value = (as_uploaded("text.png", b"I am not an image."),)
+    assert said.lines == [line for line in said.lines if "text.png is not an image" in line]
+    assert len(said.lines) == 1
+    button.value = (as_uploaded("film.png", Path(demo.path[0]).read_bytes()),)
+    assert "film.png" in said.lines[-1]
+    assert upload.path.name == "film.png"
 
 
 def test_a_path_asks_nothing(jupyter, demo):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.evaluation import calibrated
+from mammo.decision import calibrated, positive_predictive_value, possible
 
 
 def test_what_serves_is_what_was_trained(model, saved, demo, report):
@@ -66,6 +66,41 @@ def test_the_warnings_of_the_file_are_in_the_answer(saved, demo, write_dicom):
     pixels = np.asarray(Image.open(demo.path[0])).astype(np.uint16)
     raw = write_dicom(pixels, bits=8, PresentationIntentType="FOR PROCESSING")
     assert any("For Processing" in warning for warning in mammo.load_classifier(saved).predict(raw).warnings)
+
+
+def test_the_answer_says_what_remains_possible_and_what_it_is_worth(saved, demo):
+    classifier = mammo.load_classifier(saved)
+    card = classifier.card
+    for path in demo.path[:12]:
+        prediction = classifier.predict(path, prevalence=0.3)
+        names = tuple(np.array(mammo.CLASS_NAMES)[possible(prediction.probability, card["conformal"])])
+        assert prediction.possible == names
+        assert prediction.uncertain == (len(names) == 2)
+        assert ("Uncertain" in str(prediction)) == prediction.uncertain
+        worth = positive_predictive_value(card["sensitivity"], card["specificity"], 0.3)
+        assert prediction.predictive_value == pytest.approx(worth)
+        assert f"{worth:.1%}" in str(prediction)
+
+
+def test_the_views_of_a_patient_are_combined(saved, demo, write_dicom):
+    from PIL import Image
+
+    classifier = mammo.load_classifier(saved)
+    views = demo[demo.patient_id == demo.patient_id[0]]
+    paths = [
+        write_dicom(np.asarray(Image.open(row.path)), f"{i}.dcm", bits=8, ImageLaterality=row.laterality)
+        for i, row in enumerate(views.itertuples())
+    ]
+    table, answers = classifier.predict_patient(paths)
+    said = table.set_index("of").probability
+    assert [answer.mammogram.file for answer in answers] == [path.name for path in paths]
+    assert said["patient"] == pytest.approx(max(said["L breast"], said["R breast"]))
+    odds = [np.log(a.probability / (1 - a.probability)) for a in answers if a.mammogram.laterality == "L"]
+    assert np.log(said["L breast"] / (1 - said["L breast"])) == pytest.approx(np.mean(odds))
+    with pytest.raises(mammo.MammoError, match="Which breast"):
+        classifier.predict_patient([*paths, demo.path[0]])
+    with pytest.raises(mammo.MammoError, match="no file"):
+        classifier.predict_patient([])
 
 
 def test_a_side_that_contradicts_the_header_is_doubted(saved, demo, write_dicom):

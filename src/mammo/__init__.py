@@ -15,10 +15,12 @@ _HOME = {
     "Prediction": "prediction",
     "build_model": "model",
     "check_manifest": "manifest",
+    "combine": "decision",
     "evaluate": "evaluation",
     "fine_tune": "training",
     "generate_dataset": "synthetic",
     "grad_cam": "explanation",
+    "learn_familiar": "familiar",
     "load_classifier": "prediction",
     "load_manifest": "manifest",
     "noise_dataset": "synthetic",
@@ -29,7 +31,17 @@ _HOME = {
     "split_by_patient": "manifest",
     "train_head": "training",
 }
-_MODULES = {"datasets", "evaluation", "manifest", "notebook", "plots", "preprocessing", "reading", "synthetic"}
+_MODULES = {
+    "datasets",
+    "decision",
+    "evaluation",
+    "manifest",
+    "notebook",
+    "plots",
+    "preprocessing",
+    "reading",
+    "synthetic",
+}
 
 __version__ = "0.1.0"
 __all__ = sorted(_HOME)

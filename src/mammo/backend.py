@@ -9,6 +9,9 @@ import logging
 import os
 from contextlib import contextmanager
 
+import numpy as np
+from tqdm.auto import tqdm
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -33,4 +36,13 @@ with without_stderr():
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retracing
 
-__all__ = ["keras", "tf"]
+__all__ = ["keras", "run_batches", "tf"]
+
+
+def run_batches(model: keras.Model, images: np.ndarray, batch_size: int, title: str, change=None) -> np.ndarray:
+    """The model's output for every image, in inference mode, with a progress bar; `change` is done to each batch."""
+    outputs = []
+    for start in tqdm(range(0, len(images), batch_size), desc=title, unit="batch"):
+        batch = images[start : start + batch_size]
+        outputs.append(model.predict_on_batch(batch if change is None else np.asarray(change(batch))))
+    return np.concatenate(outputs)

@@ -12,16 +12,33 @@ CARD_KEYS = (
     "threshold",
     "threshold_rule",
     "calibration",
+    "conformal",
+    "sensitivity",
+    "specificity",
     "auc",
     "versions",
     "seed",
 )
 
 
+MEASURES = (
+    "auc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "brier",
+    "expected_calibration_error",
+    "benign_covered",
+    "malignant_covered",
+    "uncertain",
+)
+
+
 def check_card(card: dict, where: str) -> None:
     """Raise MammoError where the card lacks something that an answer of its model depends on."""
     absent = [key for key in CARD_KEYS if not isinstance(card, dict) or key not in card]
-    absent += [f"calibration {key}" for key in ("slope", "intercept") if not absent and key not in card["calibration"]]
+    for part, keys in {"calibration": ("slope", "intercept"), "conformal": ("benign_up_to", "malignant_from")}.items():
+        absent += [f"{part} {key}" for key in keys if not absent and key not in card[part]]
     if absent:
         raise MammoError(
             f"{where} lacks {', '.join(absent)}. Evaluate the model with mammo.evaluate and save it again."
@@ -31,7 +48,7 @@ def check_card(card: dict, where: str) -> None:
 def card_text(card: dict) -> str:
     """MODEL_CARD.md: the card in sentences."""
     height, width = card["image_size"]
-    calibration = card["calibration"]
+    calibration, conformal = card["calibration"], card["conformal"]
     classes = card["class_names"]
     versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
     counts = "\n".join(
@@ -40,7 +57,7 @@ def card_text(card: dict) -> str:
     )
     measured = "\n".join(
         f"| {name.replace('_', ' ')} | {card[name]:.3f} | {low:.3f} to {high:.3f} |"
-        for name in ("auc", "average_precision", "sensitivity", "specificity", "brier")
+        for name in MEASURES
         for low, high in [card[f"{name}_interval"]]
     )
     return f"""# Model card
@@ -54,6 +71,9 @@ it is not a medical device and must not be used to diagnose anyone.
 - Calibration: {calibration["method"]}, slope {calibration["slope"]:.3f} and intercept {calibration["intercept"]:.3f}
   of the log-odds, from validation patients. It holds at their prevalence of {calibration["prevalence"]:.0%} malignant
   images; screening has far fewer, and there a probability means less than it says.
+- "Uncertain" is an answer: benign stays possible up to a probability of {conformal["benign_up_to"]:.4f}, malignant
+  from {conformal["malignant_from"]:.4f} on, so that each covers {conformal["coverage"]:.0%} of its validation images;
+  what they cover on test images is measured below.
 - Training: {card.get("training", "see the counts below")}.
 - Normal images: {card["normal_images"]}.
 - Versions: {versions}.

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -24,6 +22,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from mammo.decision import calibrated, fit_calibration, fit_limits, possible, threshold_at_sensitivity
 from mammo.errors import MammoError
 from mammo.manifest import CLASS_NAMES, class_indices, rows_of
 
@@ -35,9 +34,10 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     """Calibrate and fix the threshold on validation, then measure on test.
 
     `scored` is a manifest with a column `probability`, the model's own for malignant, in [0, 1].
-    Returns a dict that fits into JSON: AUC, average precision, Brier score, sensitivity and specificity, each
-    with a 95 % interval under `<name>_interval`; the confusion matrix (rows truth, columns answer, in the
-    order of CLASS_NAMES); the threshold, the calibration and how they were chosen; and the counts.
+    Returns a dict that fits into JSON: AUC, average precision, Brier score, expected calibration error,
+    sensitivity and specificity, the shares of both classes that their conformal sets cover and of uncertain answers,
+    each with a 95 % interval under `<name>_interval`; the confusion matrix (rows truth, columns answer, in the order
+    of CLASS_NAMES); the threshold, the calibration, the conformal limits; and the counts.
     Raises MammoError where a split is missing, leaks, or has one class only.
     """
     if "probability" not in scored:
@@ -48,14 +48,16 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     truth = class_indices(validation)
     raw = _probabilities(validation, truth)
     slope, intercept = fit_calibration(truth, raw)
-    threshold = threshold_at_sensitivity(truth, calibrated(raw, slope, intercept), target_sensitivity)
+    probability = calibrated(raw, slope, intercept)
+    threshold = threshold_at_sensitivity(truth, probability, target_sensitivity)
+    limits = fit_limits(truth, probability)
     calibration = {"method": "Platt scaling", "slope": slope, "intercept": intercept, "prevalence": float(truth.mean())}
 
     truth = class_indices(test)
     probability = calibrated(_probabilities(test, truth), slope, intercept)
     patients = test["patient_id"].to_numpy()
     report = {}
-    for name, measure in measures(threshold).items():
+    for name, measure in measures(threshold, limits).items():
         value, low, high = bootstrap(measure, truth, probability, patients, seed=seed)
         report[name], report[f"{name}_interval"] = float(value), [float(low), float(high)]
     sources = scored["source"].unique() if "source" in scored else ["unknown"]
@@ -66,6 +68,7 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
         "threshold": float(threshold),
         "threshold_rule": f"highest with a sensitivity of at least {target_sensitivity:g} on validation patients",
         "calibration": calibration,
+        "conformal": limits,
         "interval_method": f"95 % bootstrap, {RESAMPLES} resamples of patients, seed {seed}; too narrow near 1",
         "normal_images": "counted as not malignant" if (test["label"] == "normal").any() else "none",
         "counts": {
@@ -79,14 +82,22 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     }
 
 
-def measures(threshold: float) -> dict:
+def measures(threshold: float, limits: dict) -> dict:
     """Name -> function of (truth, probability, weight); the weight is how often the bootstrap drew the image."""
+
+    def covered(label):
+        return lambda y, p, w: np.average(possible(p[y == label], limits)[:, label], weights=w[y == label])
+
     return {
         "auc": lambda y, p, w: roc_auc_score(y, p, sample_weight=w),
         "average_precision": lambda y, p, w: average_precision_score(y, p, sample_weight=w),
         "brier": lambda y, p, w: brier_score_loss(y, p, sample_weight=w),
+        "expected_calibration_error": expected_calibration_error,
         "sensitivity": lambda y, p, w: np.average(p[y == 1] >= threshold, weights=w[y == 1]),
         "specificity": lambda y, p, w: np.average(p[y == 0] < threshold, weights=w[y == 0]),
+        "benign_covered": covered(0),
+        "malignant_covered": covered(1),
+        "uncertain": lambda y, p, w: np.average(possible(p, limits).all(axis=-1), weights=w),
     }
 
 
@@ -110,35 +121,14 @@ def bootstrap(measure, truth, probability, patients, resamples: int = RESAMPLES,
     return measure(truth, probability, np.ones(len(truth))), low, high
 
 
-def threshold_at_sensitivity(truth, probability, target: float) -> float:
-    """The highest threshold t for which `probability >= t` finds at least `target` of the malignant images."""
-    positive = np.sort(np.asarray(probability)[np.asarray(truth) == 1])
-    return float(positive[int(np.floor((1 - target) * len(positive) + 1e-9))])
+def expected_calibration_error(truth, probability, weight, bins: int = 10) -> float:
+    """How far the share of malignant images is from the probability, on average over tenths of the probability.
 
-
-def calibrated(probability, slope: float, intercept: float):
-    """The probability whose log-odds are `slope` times the model's plus `intercept`; the order, and the AUC, stay."""
-    p = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
-    return expit(slope * logit(p) + intercept)
-
-
-def fit_calibration(truth, probability) -> tuple[float, float]:
-    """Slope (above 0) and intercept for `calibrated`, by Platt's method (Advances in Large Margin Classifiers, 1999).
-
-    His smoothed targets keep the slope finite where a few patients are told apart perfectly. The intercept
-    makes up for class weights: the probability is right at the prevalence of these patients, and at no other.
+    Guo et al., On calibration of modern neural networks, ICML 2017.
     """
-    truth = np.asarray(truth)
-    positive, negative = truth.sum(), (1 - truth).sum()
-    target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    odds = logit(np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7))
-
-    def loss(parameters):
-        z = np.exp(parameters[0]) * odds + parameters[1]
-        return np.mean(np.logaddexp(0, z) - target * z)
-
-    log_slope, intercept = minimize(loss, [0.0, 0.0], method="L-BFGS-B", bounds=[(-5, 3), (-20, 20)]).x
-    return float(np.exp(log_slope)), float(intercept)
+    tenth = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
+    apart = np.bincount(tenth, weight * (np.asarray(truth) - probability), minlength=bins)
+    return float(np.abs(apart).sum() / weight.sum())
 
 
 def roc_band(truth, probability, patients, resamples: int = 300, seed: int = 0):

@@ -23,8 +23,12 @@ def grad_cam(model: keras.Model, x: np.ndarray) -> np.ndarray:
     when the model is sure. The map is relative: its brightest place is 1, however little that place did.
     """
     below = keras.Model(model.input, model.get_layer(LAST_CONVOLUTION).output)
+    return heatmap(model, below(x[None], training=False), x.shape[:2])
+
+
+def heatmap(model: keras.Model, maps, size: tuple[int, int]) -> np.ndarray:
+    """The same from the model's last map (1, rows, columns, channels), stretched to `size`."""
     output = model.get_layer(HEAD[1])
-    maps = below(x[None], training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
         hidden = model.get_layer(HEAD[0])(model.get_layer(FEATURES)(maps))
@@ -32,5 +36,5 @@ def grad_cam(model: keras.Model, x: np.ndarray) -> np.ndarray:
         score = logits[0, 1] - logits[0, 0]
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     coarse = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1)[0], np.float32), 0)
-    heat = ndimage.map_coordinates(coarse, np.indices(x.shape[:2]) / CELL, order=1, mode="nearest")
+    heat = ndimage.map_coordinates(coarse, np.indices(size) / CELL, order=1, mode="nearest")
     return np.clip(heat / max(float(heat.max()), 1e-12), 0, 1)

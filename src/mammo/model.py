@@ -139,12 +139,13 @@ def image_size_of(model: keras.Model) -> tuple[int, int]:
     return tuple(model.input_shape[1:3])
 
 
-def save_classifier(folder, model: keras.Model, report: dict, seed: int = 0, **facts) -> dict:
+def save_classifier(folder, model: keras.Model, report: dict, seed: int = 0, familiar=None, **facts) -> dict:
     """Write `model.keras`, `card.json` and `MODEL_CARD.md`, whole or not at all; returns the card.
 
-    `report` is what `mammo.evaluate` returned, `seed` the training's; further `facts` go into the card as
-    they are. An older model in `folder` is replaced; a folder that holds something else is refused with a
-    MammoError.
+    With `familiar`, from `mammo.learn_familiar`, also `familiar.npz`: then predictions say how far an image is from
+    those that the model knows. `report` is what `mammo.evaluate` returned, `seed` the training's; further `facts` go
+    into the card as they are. An older model in `folder` is replaced; a folder that holds something else is refused
+    with a MammoError.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
@@ -157,6 +158,8 @@ def save_classifier(folder, model: keras.Model, report: dict, seed: int = 0, **f
         bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer's state behind
         bare.save(new / "model.keras")
         card["model_sha256"] = _sha256(new / "model.keras")
+        if familiar is not None:
+            card["familiar_sha256"] = write_arrays(new / "familiar.npz", familiar)
         (new / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         (new / "MODEL_CARD.md").write_text(card_text(card), encoding="utf-8")
         _swap(new, folder, Path(scratch) / "old")
@@ -197,8 +200,8 @@ def make_card(model: keras.Model, report: dict, seed: int, **facts) -> dict:
     return card
 
 
-def read_folder(folder) -> tuple[keras.Model, dict]:
-    """The model and the card of a folder written by `save_classifier`.
+def read_folder(folder) -> tuple[keras.Model, dict, dict | None]:
+    """The model, the card and what is familiar (or None) of a folder written by `save_classifier`.
 
     Keras' safe mode is on: a file that carries code is refused. Raises MammoError where a file is missing
     or damaged, or the card contradicts the model.
@@ -223,15 +226,31 @@ def read_folder(folder) -> tuple[keras.Model, dict]:
         raise MammoError(f"{folder / 'model.keras'} cannot be loaded ({_short(error)}).") from None
     if list(size) != list(card["image_size"]) or outputs != len(card["class_names"]):
         raise MammoError(f"The card in {folder} contradicts the model: image size or classes differ. Save both again.")
-    return model, card
+    return model, card, _read_familiar(folder, card)
 
 
-def read_demo() -> tuple[keras.Model, dict]:
-    """The demo classifier of the package, head and all, and its card."""
+def read_demo() -> tuple[keras.Model, dict, dict]:
+    """The demo classifier of the package, head and all, its card, and what is familiar to it."""
     card = _demo_card()
     model = build_model(weights=None, image_size=card["image_size"], quiet=True)
     set_named_weights(model, _demo_arrays())
-    return model, card
+    return model, card, _read_familiar(DEMO, card)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    """Write arrays by name; returns the SHA-256 of the file."""
+    np.savez_compressed(path, **arrays)
+    return _sha256(path)
+
+
+def _read_familiar(folder: Path, card: dict) -> dict[str, np.ndarray] | None:
+    if "familiar_sha256" not in card:
+        return None
+    path = folder / "familiar.npz"
+    if not path.is_file() or _sha256(path) != card["familiar_sha256"]:
+        raise MammoError(f"{path} is missing, or belongs to another model. Save the model again.")
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def _demo_arrays() -> dict[str, np.ndarray]:

@@ -12,8 +12,14 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mammo import plots
+from mammo.decision import SCREENING_PREVALENCE
 from mammo.errors import MammoError
+
+if TYPE_CHECKING:
+    from mammo.prediction import Prediction
 
 SAMPLE = "cases/sfm-malign-0/1-280.dcm"
 SAMPLE_CREDIT = (
@@ -62,6 +68,11 @@ class Upload:
         self._told = False
 
     @property
+    def received(self) -> bool:
+        """True where a file was uploaded or named."""
+        return self._uploaded is not None
+
+    @property
     def path(self) -> Path:
         """The uploaded file, or the sample, the first time with a line that says so."""
         if self._uploaded:
@@ -82,10 +93,11 @@ class Upload:
         return path
 
 
-def upload(path=None) -> Upload:
-    """Ask for one mammogram: Colab's own dialog there, a button in Jupyter and VS Code, nothing elsewhere.
+def upload(path=None, classifier=None) -> Upload:
+    """Ask for one mammogram: Colab's own dialog there, a button in Jupyter and on a web page, nothing elsewhere.
 
-    In Colab it waits for the file. In Jupyter the button stays; choose a file, then run the next cells.
+    In Colab it waits for the file. In Jupyter the button stays; choose a file, then run the next cells. With a
+    `classifier` the button answers by itself, as often as a file is chosen, at a prevalence that can be changed.
     With the `path` of a file that is on this machine already, nothing is asked.
     """
     chosen = Upload(path)
@@ -94,8 +106,24 @@ def upload(path=None) -> Upload:
     if "google.colab" in sys.modules:
         _upload_in_colab(chosen)
     else:
-        _show_button(chosen)
+        _show_button(chosen, classifier)
     return chosen
+
+
+def figure_of(prediction: Prediction) -> plots.Figure:
+    """The answer as a picture: the image with the breast outlined, the crop, the heatmap, the number, the doubts."""
+    mammogram, breast = prediction.mammogram, prediction.breast
+    return plots.prediction(
+        mammogram.image,
+        breast.mask,
+        breast.image,
+        prediction.heatmap,
+        prediction.probability,
+        prediction.threshold,
+        title=f"{mammogram.file}: probability of malignant {prediction.probability:.2f}",
+        notes=(*prediction.warnings, prediction.disclaimer),
+        mirrored=breast.mirrored,
+    )
 
 
 def _upload_in_colab(chosen: Upload) -> None:
@@ -114,7 +142,7 @@ def _upload_in_colab(chosen: Upload) -> None:
         chosen.keep(name, content)
 
 
-def _show_button(chosen: Upload) -> None:
+def _show_button(chosen: Upload, classifier) -> None:
     try:
         import ipywidgets
         from IPython import get_ipython
@@ -124,6 +152,9 @@ def _show_button(chosen: Upload) -> None:
     if get_ipython() is None:
         return
     button = ipywidgets.FileUpload(accept="", multiple=False, description="Choose a mammogram")
+    percent = ipywidgets.BoundedFloatText(
+        100 * SCREENING_PREVALENCE, min=0, max=100, step=0.1, description="% with cancer:"
+    )
     answer = ipywidgets.Output()
 
     def received(_change):
@@ -133,12 +164,31 @@ def _show_button(chosen: Upload) -> None:
         name, content = files[-1]
         chosen.keep(name, content)
         button.value = type(button.value)()  # the patient's image must not be stored with the notebook
-        answer.clear_output()
+        if classifier is None:
+            answer.clear_output()
+            with answer:
+                print(f"{name} received ({len(content):,} bytes). Now run the cells below.")
+        else:
+            ask()
+
+    def ask(_change=None):
+        if not chosen.received:
+            return
+        answer.clear_output(wait=True)
         with answer:
-            print(f"{name} received ({len(content):,} bytes). Now run the cells below.")
+            try:
+                prediction = classifier.predict(chosen.path, prevalence=percent.value / 100)
+            except MammoError as error:
+                print(error)
+                return
+            figure = figure_of(prediction)
+            display(figure)
+            plots.close()
+            print(prediction)
 
     button.observe(received, names="value")
-    display(button, answer)
+    percent.observe(ask, names="value")
+    display(button if classifier is None else ipywidgets.HBox([button, percent]), answer)
     print('If a large file does not arrive, write upload("path/of/the/file.dcm") in this cell instead.')
 
 

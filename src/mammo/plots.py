@@ -16,6 +16,11 @@ BENIGN_COLOUR, MALIGNANT_COLOUR, NEUTRAL = "#0072B2", "#D55E00", "#555555"  # Ok
 def show() -> None:
     """Show the current figure and forget it, so that a long notebook does not pile them up."""
     plt.show()
+    close()
+
+
+def close() -> None:
+    """Forget all figures."""
     plt.close("all")
 
 
@@ -147,13 +152,17 @@ def reliability(truth, probability, bins: int = 8) -> Figure:
 
 def learning_curves(stages: dict) -> Figure:
     """AUC by number of images seen, one panel a stage: `{"patches": (images, aucs), ...}`."""
-    figure, axes = plt.subplots(1, len(stages), figsize=(4.5 * len(stages), 3.5), squeeze=False, sharey=True)
-    for axis, (stage, (images, aucs)) in zip(axes[0], stages.items(), strict=True):
+    columns = min(4, len(stages))
+    rows = -(-len(stages) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3 * rows), squeeze=False, sharey=True)
+    for axis in axes.flat[len(stages) :]:
+        axis.axis("off")
+    for axis, (stage, (images, aucs)) in zip(axes.flat, stages.items(), strict=False):
         axis.plot(np.asarray(images) / 1000, aucs, "o-", color=BENIGN_COLOUR, markersize=3)
         axis.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
         axis.set(title=stage, xlabel="thousand images seen, each once", ylim=(0.4, 1.01))
         axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("AUC, malignant against the rest")
+    figure.supylabel("AUC, malignant against the rest", fontsize=10)
     figure.tight_layout()
     return figure
 

@@ -7,22 +7,24 @@ classifier.predict("image.dcm").probability
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
-from mammo.backend import keras
+from mammo.backend import keras, run_batches
+from mammo.decision import SCREENING_PREVALENCE, calibrated, combine, positive_predictive_value, possible
 from mammo.errors import MammoError
-from mammo.evaluation import calibrated
-from mammo.explanation import grad_cam
+from mammo.explanation import heatmap
+from mammo.familiar import LAYERS, features_of, unlike
 from mammo.manifest import CLASS_NAMES
-from mammo.model import image_size_of, read_demo, read_folder
+from mammo.model import LAST_CONVOLUTION, image_size_of, read_demo, read_folder
 from mammo.preprocessing import Breast, load_images, on_original, prepare, side_doubt
 from mammo.reading import Mammogram
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
+NOT_A_MAMMOGRAM = 1.5  # times the limit of familiar content
 SYNTHETIC_ONLY = "The model was trained on synthetic images only: what it says about a real mammogram means little."
 
 
@@ -34,6 +36,15 @@ class Prediction:
     """Calibrated probability of malignant, in [0, 1]."""
     threshold: float
     """What the probability is compared with; fixed on validation patients, from the model's card."""
+    possible: tuple[str, ...]
+    """The classes that remain possible at the card's coverage; both means that the answer is "uncertain"."""
+    prevalence: float
+    """Share of cancers among those who are asked about."""
+    predictive_value: float
+    """At that prevalence, the share of malignant ones among images at or above the threshold."""
+    unlike: dict[str, float]
+    """How far the image's texture and content are from what the model knows, in multiples of the limit of
+    99 of 100 familiar images; empty where the model has not learned what is familiar."""
     heatmap: np.ndarray
     """float32 in [0, 1], of the size of `mammogram.image`: Grad-CAM; 0 beside the breast."""
     breast: Breast
@@ -45,11 +56,19 @@ class Prediction:
     def above_threshold(self) -> bool:
         return self.probability >= self.threshold
 
+    @property
+    def uncertain(self) -> bool:
+        return len(self.possible) > 1
+
     def __str__(self) -> str:
         side = "at or above" if self.above_threshold else "below"
+        remains = "Uncertain: neither class can be left out" if self.uncertain else f"Only {self.possible[0]} remains"
         lines = [
             f"{self.mammogram.file}: probability of malignant {self.probability:.3f}, "
-            f"{side} the model's threshold of {self.threshold:.3f}."
+            f"{side} the model's threshold of {self.threshold:.3f}.",
+            f"{remains} at the coverage that the model's card states.",
+            f"Where {self.prevalence:.1%} have cancer, {self.predictive_value:.1%} of the images above the threshold "
+            "are malignant.",
         ]
         return "\n".join([*lines, *(f"Warning: {warning}" for warning in self.warnings), self.disclaimer])
 
@@ -60,27 +79,77 @@ class Classifier:
 
     model: keras.Model
     card: dict
+    familiar: dict[str, np.ndarray] | None = None
+    """What the features of familiar images are like (`mammo.learn_familiar`); None where nobody has learned it."""
 
-    def predict(self, path, frame: int | None = None) -> Prediction:
+    @cached_property
+    def _network(self) -> keras.Model:
+        """All that an answer needs, from one pass: probabilities, last map, features."""
+        maps = self.model.get_layer(LAST_CONVOLUTION).output
+        return keras.Model(self.model.input, [self.model.output, maps, *features_of(self.model)])
+
+    def predict(self, path, frame: int | None = None, prevalence: float = SCREENING_PREVALENCE) -> Prediction:
         """Read a file and answer; raises MammoError where the file cannot be judged.
 
-        Of an image of several frames (tomosynthesis) `frame` chooses one, counted from 0.
+        Of an image of several frames (tomosynthesis) `frame` chooses one, counted from 0. `prevalence` is the share
+        of cancers among those asked about; what an answer above the threshold is worth hangs on it.
         """
+        card = self.card
+        worth = positive_predictive_value(card["sensitivity"], card["specificity"], prevalence)
         mammogram, breast, x = prepare(path, image_size_of(self.model), frame)
-        calibration = self.card["calibration"]
-        raw = float(np.asarray(self.model(x[None], training=False))[0, 1])
+        answer, maps, *features = self._network(x[None], training=False)
+        raw = float(np.asarray(answer)[0, 1])
+        distance = {name: np.asarray(values)[0] for name, values in zip(LAYERS, features, strict=True)}
+        distance = unlike(distance, self.familiar) if self.familiar else {}
+        if distance.get("content", 0) > NOT_A_MAMMOGRAM:
+            raise MammoError(
+                f"{mammogram.file} does not look like a mammogram: it is {distance['content']:.1f} times as unlike the "
+                "images that the model knows as nearly all of them are. Choose a mammogram."
+            )
+        probability = float(calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"]))
+        remain = possible(probability, card["conformal"])
         return Prediction(
-            probability=float(calibrated(raw, calibration["slope"], calibration["intercept"])),
-            threshold=float(self.card["threshold"]),
-            heatmap=on_original(grad_cam(self.model, x), breast),
+            probability=probability,
+            threshold=float(card["threshold"]),
+            possible=tuple(name for name, is_possible in zip(CLASS_NAMES, remain, strict=True) if is_possible),
+            prevalence=prevalence,
+            predictive_value=worth,
+            unlike=distance,
+            heatmap=on_original(heatmap(self.model, maps, x.shape[:2]), breast),
             breast=breast,
             mammogram=mammogram,
-            warnings=mammogram.warnings + tuple(self._doubts(mammogram, breast)),
+            warnings=mammogram.warnings + tuple(self._doubts(mammogram, breast, distance)),
         )
 
-    def _doubts(self, mammogram: Mammogram, breast: Breast):
+    def predict_patient(self, paths) -> tuple[pd.DataFrame, list[Prediction]]:
+        """Several views of one patient -> a table of her breasts and of herself, and the answer for each file.
+
+        The rule is `mammo.combine`'s: the mean of the log-odds in a breast, the higher breast for the patient. Raises
+        MammoError where a file does not say which breast it shows: only DICOM files can.
+        """
+        answers = [self.predict(path) for path in paths]
+        unknown = [answer.mammogram.file for answer in answers if answer.mammogram.laterality is None]
+        if unknown or not answers:
+            raise MammoError(
+                f"Which breast is it in {', '.join(unknown) or 'no file at all'}? Views are combined by the laterality "
+                "in their DICOM headers; ask about such files one by one."
+            )
+        views = pd.DataFrame(
+            [("", answer.mammogram.laterality, answer.probability) for answer in answers],
+            columns=["patient_id", "laterality", "probability"],
+        )
+        breasts = combine(views, "breast").assign(of=lambda table: table["laterality"] + " breast")
+        return pd.concat([breasts, combine(views).assign(of="patient")])[["of", "probability"]], answers
+
+    def _doubts(self, mammogram: Mammogram, breast: Breast, distance: dict[str, float]):
         if set(self.card["sources"]) <= {"synthetic", "noise"}:
             yield SYNTHETIC_ONLY
+        for name, what in (("texture", "grain or sharpness"), ("content", "content")):
+            if distance.get(name, 0) > 1:
+                yield (
+                    f"In {what} it is {distance[name]:.1f} times as unlike the images that the model knows as 99 of "
+                    "100 of them are: its answer means little here."
+                )
         if doubt := side_doubt(mammogram, breast):
             yield doubt
         if breast.mask.mean() > 0.97:
@@ -95,22 +164,13 @@ def load_classifier(folder=None) -> Classifier:
 
     Raises MammoError where the folder's model cannot be trusted.
     """
-    model, card = read_demo() if folder is None else read_folder(Path(folder))
+    model, card, familiar = read_demo() if folder is None else read_folder(Path(folder))
     if tuple(card["class_names"]) != CLASS_NAMES:
         raise MammoError(f"The model in {folder} answers {card['class_names']}, not {list(CLASS_NAMES)}.")
-    return Classifier(model, card)
+    return Classifier(model, card, familiar)
 
 
 def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
     """The manifest with a column `probability`: the model's own for malignant, before calibration."""
     images = load_images(manifest, image_size_of(model))
     return manifest.assign(probability=run_batches(model, images, batch_size, "predicting")[:, 1].astype(np.float64))
-
-
-def run_batches(model: keras.Model, images: np.ndarray, batch_size: int, title: str, change=None) -> np.ndarray:
-    """The model's output for every image, in inference mode, with a progress bar; `change` is done to each batch."""
-    outputs = []
-    for start in tqdm(range(0, len(images), batch_size), desc=title, unit="batch"):
-        batch = images[start : start + batch_size]
-        outputs.append(model.predict_on_batch(batch if change is None else np.asarray(change(batch))))
-    return np.concatenate(outputs)

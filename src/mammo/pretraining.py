@@ -240,6 +240,7 @@ def finish(trained, folder: Path) -> None:
     from mammo import plots, quantised
     from mammo.backend import keras
     from mammo.evaluation import evaluate
+    from mammo.familiar import learn_familiar
     from mammo.prediction import predict_manifest
     from mammo.synthetic import generate_dataset
 
@@ -263,7 +264,9 @@ def finish(trained, folder: Path) -> None:
     wholes = sum(stage.steps * stage.batch for stage in STAGES if stage.image_size == WHOLE)
     cuts = sum(stage.steps * stage.batch for stage in STAGES) - wholes
     training = f"{cuts} patches and {wholes} whole images, synthetic, none seen twice"
-    card = m.make_card(model, report, seed=SEED, training=training, weights_sha256=sha256)
+    familiar_sha256 = m.write_arrays(demo / "familiar.npz", learn_familiar(model, manifest))
+    facts = {"training": training, "weights_sha256": sha256, "familiar_sha256": familiar_sha256}
+    card = m.make_card(model, report, seed=SEED, **facts)
     (demo / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     (demo / "MODEL_CARD.md").write_text(m.card_text(card), encoding="utf-8")
     print(f"Done: {demo}, {(demo / 'weights.npz').stat().st_size / 1e6:.1f} MB")

@@ -9,6 +9,8 @@ kinds of lesions a patch shows, and what lies in each cell of the map that ResNe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -23,6 +25,7 @@ SEED = 20_261_122
 RENDERED, WHOLE = (512, 384), (384, 288)
 APART_MM = 35.0  # between the centres of several lesions in one breast
 HARDEST = 0.45  # of the difficulties that are trained on, from 0
+SOON_LEARNED = ("spiculated mass", "architectural distortion")
 MM = RENDERED[0] / HEIGHT_MM
 KINDS = ("normal", *(kind for label in CLASS_NAMES for group in (MASSES, CALCIFICATIONS) for kind in group[label]))
 MALIGNANT_FROM = 1 + len(MASSES["benign"]) + len(CALCIFICATIONS["benign"])
@@ -68,7 +71,8 @@ def whole(number: int, lesions: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """
     rng = np.random.default_rng([SEED, number, 2])
     label = ("benign", "malignant", "normal")[rng.choice(3, p=(0.3, 0.4, 0.3))]
-    patient, view = draw_patient(rng, label, rng.uniform(0.0, HARDEST)), VIEWS[rng.integers(2)]
+    patient, view = draw_patient(rng, label, 0.0), VIEWS[rng.integers(2)]
+    patient = patient if label == "normal" else replace(patient, lesion=_lesion(rng, label))
     image, mask = phantom(patient, patient.side, view, RENDERED, rng)
     marks = [] if label == "normal" else [(patient.lesion, mask)]
     if marks and lesions > 1:
@@ -94,12 +98,16 @@ def _more_lesions(image, marks, count: int, label: str, view: str, rng):
         if len(marks) == count:
             break
         if all(np.hypot(*(place - centre)) > APART_MM * MM for centre in centres):
-            lesion = draw_lesion(
-                rng, CLASS_NAMES[rng.integers(1 + CLASS_NAMES.index(label))], rng.uniform(0.0, HARDEST)
-            )
+            lesion = _lesion(rng, CLASS_NAMES[rng.integers(1 + CLASS_NAMES.index(label))])
             image, mask = with_lesion(image, inside, lesion, view, place, MM)
             marks, centres = [*marks, (lesion, mask)], [*centres, place]
     return np.clip(image, 0, 1), marks
+
+
+def _lesion(rng, label: str):
+    """A lesion of any difficulty that is trained on; two of three of the kinds learned first make room for another."""
+    lesion = draw_lesion(rng, label, rng.uniform(0.0, HARDEST))
+    return _lesion(rng, label) if lesion.kind in SOON_LEARNED and rng.random() < 2 / 3 else lesion
 
 
 def _vary(x: np.ndarray, rng, turn: bool) -> np.ndarray:

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from mammo.backend import keras
+from mammo.backend import keras, run_batches
 from mammo.manifest import class_indices, rows_of
 from mammo.model import FEATURES, HEAD, LAST_STAGE, image_size_of
-from mammo.prediction import run_batches
 from mammo.preprocessing import load_images
 
 

@@ -1,0 +1,141 @@
+"""Notebook 03 in a real browser: JupyterLab, and the web page that Voilà makes of it.
+
+`make test-browser` installs what this needs; elsewhere it is skipped.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from files import write_dicom
+from PIL import Image
+
+import mammo
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("there is no Chromium on this machine", allow_module_level=True)
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03_predict_upload.ipynb"
+LIMIT = 'tornado_settings={"websocket_max_message_size": 268435456}'
+SLOW = 240_000  # ms: TensorFlow is imported and two answers are computed before the page is there
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def serve(command, port, folder, seconds=120):
+    """A server of one's own that has answered once; the caller ends it."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    log = (folder / "server.log").open("wb")
+    env = os.environ | {"MAMMO_ARTIFACTS": str(folder / "artifacts"), "PATH": path, "HOME": str(folder)}
+    server = subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log, env=env)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5).close()
+            return server
+        except urllib.error.HTTPError:
+            return server
+        except OSError:
+            assert server.poll() is None, (folder / "server.log").read_text()
+            time.sleep(0.5)
+    raise AssertionError((folder / "server.log").read_text())
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def page_of_voila(browser, tmp_path_factory):
+    """The web page, as soon as its button is there."""
+    folder, port = tmp_path_factory.mktemp("voila"), free_port()
+    command = ["voila", str(NOTEBOOK), f"--port={port}", "--no-browser", f"--Voila.{LIMIT}"]
+    server = serve(command, port, folder)
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.goto(f"http://127.0.0.1:{port}/", timeout=SLOW)
+    page.get_by_text("Choose a mammogram").first.wait_for(timeout=SLOW)
+    yield page
+    page.close()
+    server.terminate()
+
+
+@pytest.fixture(scope="module")
+def page_of_lab(browser, tmp_path_factory):
+    """Notebook 3 in JupyterLab, its cells run up to the button."""
+    folder, port = tmp_path_factory.mktemp("lab"), free_port()
+    shutil.copy(NOTEBOOK, folder / NOTEBOOK.name)
+    command = ["jupyterlab", f"--port={port}", "--no-browser", "--allow-root", "--IdentityProvider.token="]
+    server = serve([*command, f"--ServerApp.root_dir={folder}", f"--ServerApp.{LIMIT}"], port, folder)
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.goto(f"http://127.0.0.1:{port}/lab/tree/{NOTEBOOK.name}", timeout=SLOW)
+    page.get_by_text("Upload a mammogram, read the answer").first.wait_for(timeout=SLOW)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.get_by_text("Choose a mammogram").first.wait_for(timeout=SLOW)
+    yield page
+    page.close()
+    server.terminate()
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory):
+    """A DICOM of 12 bits, the same mammogram as a PNG of 16, and a text file that calls itself one."""
+    folder = tmp_path_factory.mktemp("uploads")
+    table = mammo.generate_dataset(folder / "made", patients=1, seed=5, image_size=(1024, 768), formats=["png16"])
+    pixels = np.asarray(Image.open(table["path"][0]))
+    write_dicom(folder / "film.dcm", pixels >> 4, bits=12)
+    Image.fromarray(pixels).save(folder / "film.png")
+    (folder / "text.png").write_text("I am not an image.")
+    return folder
+
+
+def answer_after(page, path) -> str:
+    """Upload a file and wait for the line about it that stands in the answer below the button."""
+    page.locator("input[type=file]").first.set_input_files(path)
+    line = page.locator(".jp-OutputArea-output, .jp-RenderedText").filter(has_text=path.name).first
+    line.wait_for(timeout=SLOW)
+    return line.inner_text()
+
+
+@pytest.mark.parametrize("where", ["page_of_voila", "page_of_lab"])
+def test_upload_see_the_answer_and_try_another(where, request, uploads):
+    page = request.getfixturevalue(where)
+    said = {name: answer_after(page, uploads / name) for name in ("film.dcm", "film.png")}
+    for name, text in said.items():
+        assert f"{name}: probability of malignant 0." in text
+        assert "no diagnosis" in text
+    number = {name: float(text.split("malignant ")[1][:5]) for name, text in said.items()}
+    assert number["film.dcm"] == pytest.approx(number["film.png"], abs=0.01), "12 bits of the same image"
+    pictures = page.locator("img[src^='data:image/png']")
+    assert any(box["width"] > 500 for box in (pictures.nth(i).bounding_box() for i in range(pictures.count())) if box)
+    refused = answer_after(page, uploads / "text.png")
+    assert "text.png is not an image in a format known here" in refused
+    assert "Traceback" not in page.content()
+    again = answer_after(page, uploads / "film.dcm")
+    assert float(again.split("malignant ")[1][:5]) == number["film.dcm"]
+
+
+def test_what_an_alarm_is_worth_follows_the_prevalence(page_of_voila, uploads):
+    page = page_of_voila
+    answer_after(page, uploads / "film.png")
+    box = page.locator("input[type=number]").first
+    box.fill("50")
+    box.press("Enter")
+    page.get_by_text("Where 50.0% have cancer").first.wait_for(timeout=SLOW)

@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+
+import mammo
+from mammo.familiar import LAYERS, features_of, learn_familiar, unlike
+from mammo.preprocessing import load_images
+
+
+@pytest.fixture(scope="module")
+def halves(demo):
+    """The demo images with 18 of the 20 patients in validation: enough to learn from."""
+    return demo.assign(split=np.where(demo.patient_id.isin(demo.patient_id.unique()[:2]), "train", "validation"))
+
+
+@pytest.fixture(scope="module")
+def familiar(model, halves):
+    return learn_familiar(model, halves)
+
+
+def distances(model, familiar, images):
+    import keras
+
+    network = keras.Model(model.input, features_of(model))
+    features = [np.asarray(part) for part in network(images, training=False)]
+    rows = [dict(zip(LAYERS, (part[i] for part in features), strict=True)) for i in range(len(images))]
+    return [unlike(row, familiar) for row in rows]
+
+
+def test_familiar_images_are_within_the_limits_and_noise_is_far_outside(model, halves, familiar):
+    known = load_images(halves[halves.split == "validation"], (64, 64))
+    inside = [max(d.values()) <= 1 for d in distances(model, familiar, known)]
+    assert np.mean(inside) > 0.8, "with few images the limits are rough"
+    noise = np.random.default_rng(0).random((8, 64, 64, 1)).astype(np.float32)
+    for found in distances(model, familiar, noise):
+        assert found["texture"] > 3
+        assert found["content"] > 1.5
+
+
+def test_only_validation_patients_are_learned_from(model, halves, familiar):
+    without = halves[halves.split == "validation"].reset_index(drop=True)
+    again = learn_familiar(model, without)
+    assert set(again) == set(familiar)
+    for name, array in familiar.items():
+        np.testing.assert_array_equal(array, again[name])
+
+
+def test_too_few_images_are_refused(model, demo):
+    with pytest.raises(mammo.MammoError, match="validation images"):
+        learn_familiar(model, demo)
+
+
+def test_it_is_saved_with_the_model_and_guards_its_answers(model, report, halves, familiar, tmp_path, write_png):
+    folder = tmp_path / "model"
+    mammo.save_classifier(folder, model, report, familiar=familiar)
+    classifier = mammo.load_classifier(folder)
+    for name, array in familiar.items():
+        np.testing.assert_array_equal(array, classifier.familiar[name])
+    known = [classifier.predict(path) for path in halves.path[halves.split == "validation"][:6]]
+    assert sum(any("unlike" in warning for warning in answer.warnings) for answer in known) <= 2
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
+    with pytest.raises(mammo.MammoError, match="does not look like a mammogram"):
+        classifier.predict(write_png(noise))
+    (folder / "familiar.npz").write_bytes(b"")
+    with pytest.raises(mammo.MammoError, match="belongs to another model"):
+        mammo.load_classifier(folder)
+
+
+def test_a_model_that_never_learned_it_says_nothing_of_it(saved, demo):
+    classifier = mammo.load_classifier(saved)
+    assert classifier.familiar is None
+    assert "familiar_sha256" not in json.loads((saved / "card.json").read_text())
+    assert not any("unlike" in warning for warning in classifier.predict(demo.path[0]).warnings)
