@@ -36,5 +36,5 @@ def heatmap(model: keras.Model, maps, size: tuple[int, int]) -> np.ndarray:
         score = logits[0, 1] - logits[0, 0]
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     coarse = np.maximum(np.asarray(tf.reduce_sum(weights * maps, axis=-1)[0], np.float32), 0)
-    heat = ndimage.map_coordinates(coarse, np.indices(size) / CELL, order=1, mode="nearest")
-    return np.clip(heat / max(float(heat.max()), 1e-12), 0, 1)
+    heat = ndimage.map_coordinates(coarse, np.indices(size) / CELL, order=3, mode="nearest")
+    return np.clip(heat / max(float(coarse.max()), 1e-12), 0, 1)

@@ -37,7 +37,9 @@ class Prediction:
     threshold: float
     """What the probability is compared with; fixed on validation patients, from the model's card."""
     possible: tuple[str, ...]
-    """The classes that remain possible at the card's coverage; both means that the answer is "uncertain"."""
+    """The classes that remain possible; both means that the answer is "uncertain"."""
+    coverage: float
+    """How often what remains holds the truth, for images like those that the limits were fixed on."""
     prevalence: float
     """Share of cancers among those who are asked about."""
     predictive_value: float
@@ -62,11 +64,11 @@ class Prediction:
 
     def __str__(self) -> str:
         side = "at or above" if self.above_threshold else "below"
-        remains = "Uncertain: neither class can be left out" if self.uncertain else f"Only {self.possible[0]} remains"
+        remains = "Uncertain: both classes remain" if self.uncertain else f"Only {self.possible[0]} remains"
         lines = [
             f"{self.mammogram.file}: probability of malignant {self.probability:.3f}, "
             f"{side} the model's threshold of {self.threshold:.3f}.",
-            f"{remains} at the coverage that the model's card states.",
+            f"{remains} possible, as far as {self.coverage:.0%} of images like the model's own go.",
             f"Where {self.prevalence:.1%} have cancer, {self.predictive_value:.1%} of the images above the threshold "
             "are malignant.",
         ]
@@ -103,8 +105,8 @@ class Classifier:
         distance = unlike(distance, self.familiar) if self.familiar else {}
         if distance.get("content", 0) > NOT_A_MAMMOGRAM:
             raise MammoError(
-                f"{mammogram.file} does not look like a mammogram: it is {distance['content']:.1f} times as unlike the "
-                "images that the model knows as nearly all of them are. Choose a mammogram."
+                f"{mammogram.file} does not look like a mammogram: it is at {distance['content']:.1f} times the "
+                "limit that 99 of 100 images known to the model keep. Choose a mammogram."
             )
         probability = float(calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"]))
         remain = possible(probability, card["conformal"])
@@ -112,6 +114,7 @@ class Classifier:
             probability=probability,
             threshold=float(card["threshold"]),
             possible=tuple(name for name, is_possible in zip(CLASS_NAMES, remain, strict=True) if is_possible),
+            coverage=float(card["conformal"]["coverage"]),
             prevalence=prevalence,
             predictive_value=worth,
             unlike=distance,
@@ -147,8 +150,8 @@ class Classifier:
         for name, what in (("texture", "grain or sharpness"), ("content", "content")):
             if distance.get(name, 0) > 1:
                 yield (
-                    f"In {what} it is {distance[name]:.1f} times as unlike the images that the model knows as 99 of "
-                    "100 of them are: its answer means little here."
+                    f"The image's {what} is strange to the model: at {distance[name]:.1f} times the limit that 99 of "
+                    "100 known images keep. The answer means little here."
                 )
         if doubt := side_doubt(mammogram, breast):
             yield doubt
