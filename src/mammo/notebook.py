@@ -151,9 +151,16 @@ def _show_button(chosen: Upload, classifier) -> None:
         return
     if get_ipython() is None:
         return
-    button = ipywidgets.FileUpload(accept="", multiple=False, description="Choose a mammogram")
+    whole = ipywidgets.Layout(width="max-content")
+    button = ipywidgets.FileUpload(accept="", multiple=False, description="Choose a mammogram", layout=whole)
     percent = ipywidgets.BoundedFloatText(
-        100 * SCREENING_PREVALENCE, min=0, max=100, step=0.1, description="% with cancer:"
+        100 * SCREENING_PREVALENCE,
+        min=0,
+        max=100,
+        step=0.1,
+        description="% of those asked about have cancer:",
+        style={"description_width": "initial"},
+        layout=whole,
     )
     answer = ipywidgets.Output()
 
