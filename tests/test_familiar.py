@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,8 @@ def test_it_is_saved_with_the_model_and_guards_its_answers(model, report, halves
     classifier = mammo.load_classifier(folder)
     for name, array in familiar.items():
         np.testing.assert_array_equal(array, classifier.familiar[name])
+    strange = replace(classifier, familiar=familiar | {"texture_limits": familiar["texture_limits"] / 100})
+    assert strange.predict(halves.path[0]).uncertain, "what was promised for familiar images is not promised here"
     known = [classifier.predict(path) for path in halves.path[halves.split == "validation"][:6]]
     assert sum(any("strange" in warning for warning in answer.warnings) for answer in known) <= 2
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)

@@ -24,7 +24,7 @@ from mammo.preprocessing import Breast, load_images, on_original, prepare, side_
 from mammo.reading import Mammogram
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
-NOT_A_MAMMOGRAM = 1.5  # times the limit of familiar content
+NOT_A_MAMMOGRAM = 2.5  # times the limit of familiar content: above what real mammograms reach that only look strange
 SYNTHETIC_ONLY = "The model was trained on synthetic images only: what it says about a real mammogram means little."
 
 
@@ -37,7 +37,7 @@ class Prediction:
     threshold: float
     """What the probability is compared with; fixed on validation patients, from the model's card."""
     possible: tuple[str, ...]
-    """The classes that remain possible; both means that the answer is "uncertain"."""
+    """The classes that remain possible; both means that the answer is "uncertain", as it is for a strange image."""
     coverage: float
     """How often what remains holds the truth, for images like those that the limits were fixed on."""
     prevalence: float
@@ -64,11 +64,16 @@ class Prediction:
 
     def __str__(self) -> str:
         side = "at or above" if self.above_threshold else "below"
-        remains = "Uncertain: both classes remain" if self.uncertain else f"Only {self.possible[0]} remains"
+        if self.uncertain:
+            remains = "Uncertain: neither benign nor malignant can be left out."
+        else:
+            remains = (
+                f"For {self.coverage:.0%} of images like those it was validated on, {self.possible[0]} alone remains."
+            )
         lines = [
             f"{self.mammogram.file}: probability of malignant {self.probability:.3f}, "
             f"{side} the model's threshold of {self.threshold:.3f}.",
-            f"{remains} possible, as far as {self.coverage:.0%} of images like the model's own go.",
+            remains,
             f"Where {self.prevalence:.1%} have cancer, {self.predictive_value:.1%} of the images above the threshold "
             "are malignant.",
         ]
@@ -109,7 +114,7 @@ class Classifier:
                 "limit that 99 of 100 images known to the model keep. Choose a mammogram."
             )
         probability = float(calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"]))
-        remain = possible(probability, card["conformal"])
+        remain = possible(probability, card["conformal"]) | (max(distance.values(), default=0.0) > 1)
         return Prediction(
             probability=probability,
             threshold=float(card["threshold"]),
