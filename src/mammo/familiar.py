@@ -42,10 +42,11 @@ def learn_familiar(model: keras.Model, manifest: pd.DataFrame, seed: int = 0) ->
     if min(sets_limits.sum(), (~sets_limits).sum()) < FEWEST // 2:
         raise MammoError(f"There are {len(rows)} validation images; to learn what is familiar, {FEWEST} are needed.")
     images = load_images(rows, image_size_of(model))
-    network = keras.Model(model.input, keras.layers.Concatenate()(features_of(model)))
+    symbols = features_of(model)
+    network = keras.Model(model.input, keras.layers.Concatenate()(symbols))
     values = run_batches(network, images, 32, "familiar features")
     learned, start = {}, 0
-    for name, symbol in zip(LAYERS, features_of(model), strict=True):
+    for name, symbol in zip(LAYERS, symbols, strict=True):
         part = _compressed(values[:, start : start + symbol.shape[1]])
         start += symbol.shape[1]
         mean, spread = part[~sets_limits].mean(axis=0), part[~sets_limits].std(axis=0) + 1e-3
