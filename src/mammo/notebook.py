@@ -196,6 +196,8 @@ def _show_button(chosen: Upload, classifier) -> None:
     button.observe(received, names="value")
     percent.observe(ask, names="value")
     display(button if classifier is None else ipywidgets.HBox([button, percent]), answer)
+    if classifier is not None:
+        classifier.warm_up()  # while the user looks for a file
     print('If a large file does not arrive, write upload("path/of/the/file.dcm") in this cell instead.')
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
 HEAT_COLOURS = "magma"  # readable by the colour-blind, and brighter means more
+SHOWN = 1000  # pixels; no panel is drawn with more, and drawing larger images takes seconds
 BENIGN_COLOUR, MALIGNANT_COLOUR, NEUTRAL = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito's palette
 
 
@@ -33,6 +35,12 @@ def save_figure(figure: Figure, path) -> Path:
     return path
 
 
+def _to_show(image: np.ndarray) -> np.ndarray:
+    """An image or a mask, averaged over squares until its longer side is about `SHOWN`; float32."""
+    factor = max(1, round(max(image.shape) / SHOWN))
+    return np.asarray(Image.fromarray(np.asarray(image, np.float32)).reduce(factor))
+
+
 def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
     """Images (height, width) in [0, 1] in a grid; `outlines` are masks whose border is drawn, or None."""
     rows = -(-len(images) // columns)
@@ -42,9 +50,9 @@ def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
         axis.axis("off")
     outlines = outlines if outlines is not None else [None] * len(images)
     for axis, image, title, mask in zip(axes.flat, images, titles, outlines, strict=False):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=max(1e-6, float(np.max(image))))
+        axis.imshow(_to_show(image), cmap="gray", vmin=0, vmax=max(1e-6, float(np.max(image))))
         if mask is not None and np.any(mask):
-            axis.contour(mask, levels=[0.5], colors=MALIGNANT_COLOUR, linewidths=0.8)
+            axis.contour(_to_show(mask), levels=[0.5], colors=MALIGNANT_COLOUR, linewidths=0.8)
         axis.set_title(title, fontsize=9)
     figure.tight_layout()
     return figure
@@ -169,6 +177,7 @@ def learning_curves(stages: dict) -> Figure:
 
 def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=(), mirrored=False) -> Figure:
     """One answer: the original with the breast's outline, the crop, the heatmap on the original, the number, notes."""
+    original, mask, breast, heatmap = (_to_show(image) for image in (original, mask, breast, heatmap))
     figure, axes = plt.subplots(1, 4, figsize=(12, 5.2), width_ratios=[1, 1, 1, 0.4], layout="constrained")
     axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)
     axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.backend import keras, run_batches
+from mammo.backend import keras, run_batches, tf
 from mammo.decision import SCREENING_PREVALENCE, calibrated, combine, positive_predictive_value, possible
 from mammo.errors import MammoError
 from mammo.explanation import heatmap
@@ -93,7 +93,14 @@ class Classifier:
     def _network(self) -> keras.Model:
         """All that an answer needs, from one pass: probabilities, last map, features."""
         maps = self.model.get_layer(LAST_CONVOLUTION).output
-        return keras.Model(self.model.input, [self.model.output, maps, *features_of(self.model)])
+        network = keras.Model(self.model.input, [self.model.output, maps, *features_of(self.model)])
+        return tf.function(network, reduce_retracing=True)
+
+    def warm_up(self) -> None:
+        """Answer about nothing, so that the first file need not wait for the network to be compiled."""
+        height, width = image_size_of(self.model)
+        _, maps, *_ = self._network(np.zeros((1, height, width, 1), np.float32), training=False)
+        heatmap(self.model, maps, (height, width))
 
     def predict(self, path, frame: int | None = None, prevalence: float = SCREENING_PREVALENCE) -> Prediction:
         """Read a file and answer; raises MammoError where the file cannot be judged.

@@ -66,7 +66,7 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     background that is not 0; an opening cuts off what is thin; the largest region that is left is the breast.
     """
     shrink = max(1, round(image.shape[0] / WORK_SIZE))
-    small = ndimage.uniform_filter(image, shrink)[::shrink, ::shrink] if shrink > 1 else image
+    small = np.asarray(Image.fromarray(image).reduce(shrink))
     small = np.sqrt(np.clip(ndimage.gaussian_filter(small, 1), 0, 1))
     bright = (small > 0.75 * threshold_otsu(small)) & ~_film_borders(small)
     solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
@@ -80,8 +80,10 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     breast = ndimage.binary_fill_holes(ndimage.binary_dilation(breast, iterations=2) & bright | breast)
     if breast.mean() > MAX_FILL:
         breast = np.ones_like(breast)  # a crop that is all tissue has no background to cut off
-    zoomed = np.asarray(Image.fromarray(breast.astype(np.uint8) * 255).resize(image.shape[::-1], Image.BILINEAR))
-    return zoomed > 127
+    height, width = image.shape
+    found = Image.fromarray(breast.astype(np.uint8) * 255)
+    whole = found.resize((width, height), Image.BILINEAR, box=(0, 0, width / shrink, height / shrink))
+    return np.asarray(whole) > 127
 
 
 def _film_borders(small: np.ndarray) -> np.ndarray:

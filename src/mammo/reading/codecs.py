@@ -5,6 +5,7 @@ imagecodecs decodes them: its decoders raise where a frame is damaged. (GDCM abo
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from mammo.errors import MammoError
 from mammo.reading.mammogram import check_size
 
 DECODERS = {
+    uid.RLELossless: "dicomrle_decode",
     uid.JPEGBaseline8Bit: "jpeg8_decode",
     uid.JPEGExtended12Bit: "jpeg8_decode",
     uid.JPEGLossless: "jpeg8_decode",
@@ -29,12 +31,14 @@ DECODERS = {
     uid.HTJ2KLosslessRPCL: "jpeg2k_decode",
     uid.HTJ2K: "jpeg2k_decode",
 }
+OPTIONS = {"jpeg2k_decode": {"numthreads": os.cpu_count()}}
 START_OF_JPEG_LS_FRAME = b"\xff\xf7"
 
 
 def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarray:
     """The grey values (height, width), or (height, width, 3), of a frame in this transfer syntax.
 
+    RLE of a single channel only.
     Raises MammoError where there is no decoder for it, or where the frame states an absurd size.
     """
     if syntax not in DECODERS:
@@ -50,12 +54,18 @@ def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarra
             f"{path.name} is compressed as {syntax.name}, for which no decoder is installed. "
             "Install it with `pip install imagecodecs`, or export the image uncompressed."
         ) from None
-    _check_stated_size(path, frame)
-    values = decode(frame)
+    signed = int(header.PixelRepresentation) == 1
+    if syntax == uid.RLELossless:
+        kind = np.dtype(f"<{'i' if signed else 'u'}{header.BitsAllocated // 8}")
+        limit = header.Rows * header.Columns * kind.itemsize
+        values = np.frombuffer(decode(frame, kind, out=limit), kind).reshape(header.Rows, header.Columns)
+    else:
+        _check_stated_size(path, frame)
+        values = decode(frame, **OPTIONS.get(DECODERS[syntax], {}))
     found = f"{values.shape[1]} x {values.shape[0]}"
     if values.shape[:2] != (header.Rows, header.Columns):
         raise ValueError(f"{header.Columns} x {header.Rows} pixels announced, {found} found")
-    bits, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
+    bits = int(header.BitsStored)
     if signed and values.dtype.kind == "u":  # the frame does not know that it is signed
         values = (values.astype(np.uint16) << (16 - bits)).view(np.int16) >> (16 - bits)
     low = -(2 ** (bits - 1)) if signed else 0

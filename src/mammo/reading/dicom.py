@@ -82,13 +82,17 @@ def read_dicom(path: Path, frame: int | None) -> Mammogram:
     if shape and (shape == "INVERSE") != inverted:
         notes.append(f"The header contradicts itself: {photometric}, but presentation {shape}. The first was believed.")
     padding = _padding(header, stored)
-    if padding.any() and not padding.all():
-        rest = stored[~padding]
-        stored = np.where(padding, rest.max() if inverted else rest.min(), stored)
-    pixels, bits = _displayed(header, stored, notes)
-    image = 1 - pixels if inverted else pixels
+    rest = stored[~padding] if padding.any() and not padding.all() else stored
+    low, high = int(rest.min()), int(rest.max())
+    levels = np.arange(low, high + 1) if high - low < 2**16 else np.clip(stored, low, high)
+    image, bits = _displayed(header, levels, notes)
+    image = 1 - image if inverted else image
+    if levels.ndim == 1:
+        table = np.zeros(2**16, np.float32)
+        table[levels.astype(np.uint16)] = image  # negative values wrap round, here and below
+        image = table[stored.astype(np.uint16, copy=False)]
     return Mammogram(
-        image=np.where(padding, np.float32(0), image),
+        image=np.where(padding, np.float32(0), image) if padding.any() else image,
         file=path.name,
         format="DICOM",
         bits=bits,
@@ -148,7 +152,8 @@ def _stored_values(path: Path, header, index: int) -> np.ndarray:
         guess = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         header.file_meta.TransferSyntaxUID = guess if little else ExplicitVRBigEndian
     syntax = UID(str(header.file_meta.TransferSyntaxUID))
-    if syntax.is_transfer_syntax and syntax.is_encapsulated and syntax != RLELossless:
+    in_colour = syntax == RLELossless and int(header.SamplesPerPixel) > 1
+    if syntax.is_transfer_syntax and syntax.is_encapsulated and not in_colour:
         frame = get_frame(header.PixelData, index, number_of_frames=int(header.get("NumberOfFrames", 1) or 1))
         stored = decompressed(path, frame, syntax, header)
     else:
@@ -206,8 +211,8 @@ def _spacing(header) -> tuple[float, float] | None:
 def _displayed(header, stored: np.ndarray, notes: list[str]) -> tuple[np.ndarray, int]:
     """Stored values as the header wants them shown, before polarity: float32 in [0, 1]; and the bits used.
 
-    Of several tables or windows the first counts, and a table before a window. One that cannot be applied is
-    left out, with a note.
+    Each step maps a value to a value, so `stored` may be an image or all values that occur. Of several tables or
+    windows the first counts, and a table before a window. One that cannot be applied is left out, with a note.
     """
     bits = int(header.BitsStored)
     signed = int(header.PixelRepresentation) == 1
