@@ -140,7 +140,7 @@ def test_a_picture_without_background_is_doubted(saved, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     warnings = mammo.load_classifier(saved).predict(tmp_path / "noise.png").warnings
-    assert any("No background" in warning for warning in warnings)
+    assert any("fills the image to both sides" in warning for warning in warnings)
 
 
 def test_a_text_file_never_gets_a_probability(saved, tmp_path):

@@ -1,8 +1,19 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import mammo
-from mammo.preprocessing import breast_mask, find_breast, load_images, mask_on_breast, model_input, on_original, prepare
+from mammo.preprocessing import (
+    breast_mask,
+    find_breast,
+    load_images,
+    mask_on_breast,
+    model_input,
+    on_original,
+    prepare,
+    shape_doubt,
+)
+from mammo.synthetic import draw_patient, phantom
 
 
 def overlap(a, b):
@@ -26,6 +37,44 @@ def test_labels_are_not_breast(image):
     mask = breast_mask(labelled)
     assert not mask[8:24, 6:50].any()
     assert overlap(mask, breast_mask(image)) > 0.98
+
+
+def implant(image, breast, share):
+    """The middle of the breast as bright as silicone."""
+    depth = ndimage.distance_transform_edt(np.pad(breast, 1, constant_values=True))[1:-1, 1:-1]
+    return np.where(breast & (depth >= np.quantile(depth[breast], 1 - share)), np.float32(0.97), image)
+
+
+def raised(image, level):
+    grain = np.random.default_rng(1).normal(0, 0.01, image.shape)
+    return np.clip(level + (1 - level) * image + grain, 0, 1).astype(np.float32)
+
+
+HARD = {
+    "an implant": lambda image, breast: implant(image, breast, 0.35),
+    "nothing but implant": lambda image, breast: implant(image, breast, 0.8),
+    "very dense": lambda image, breast: np.where(breast, 0.75 + 0.2 * (image - np.median(image[breast])), image),
+    "a narrow window": lambda image, breast: np.clip(1.1 * image / np.median(image[breast]), 0, 1),
+    "grey background": lambda image, breast: raised(image, 0.1),
+    "very grey background": lambda image, breast: raised(image, 0.25),
+}
+
+
+@pytest.mark.parametrize("view", ["CC", "MLO"])
+@pytest.mark.parametrize("kind", HARD)
+def test_breasts_that_are_hard_to_find(kind, view):
+    for seed in range(4):
+        patient = draw_patient(np.random.default_rng(seed), "benign", 0.3)
+        image, _ = phantom(patient, patient.side, view, (512, 384), np.random.default_rng(seed))
+        breast = breast_mask(image)
+        assert overlap(breast_mask(HARD[kind](image, breast).astype(np.float32)), breast) > 0.9
+
+
+def test_a_crop_that_is_all_tissue_is_kept_whole(image):
+    depth = ndimage.distance_transform_edt(breast_mask(image))
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    reach = int(0.6 * depth.max())
+    assert breast_mask(image[row - reach : row + reach, column - reach : column + reach]).all()
 
 
 @pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
@@ -73,6 +122,17 @@ def test_shrinking_averages_and_never_skips():
     dots = np.zeros((400, 400), np.float32)
     dots[::20, ::20] = 1
     assert model_input(dots, (40, 40)).mean() == pytest.approx(dots.mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_breast_has_a_chest_wall_and_a_slice_or_a_photograph_has_none(image, mirrored):
+    rows, columns = np.mgrid[-1:1:300j, -1:1:240j]
+    disc = np.where(np.hypot(rows, columns) < 0.8, 0.6, 0).astype(np.float32)
+    part = slice(None, None, -1 if mirrored else 1)
+    assert shape_doubt(find_breast(image[:, part])) is None
+    assert "no straight chest wall" in shape_doubt(find_breast(disc[:, part]))
+    everywhere = (0.5 + 0.3 * np.hypot(rows, columns)).astype(np.float32)
+    assert "to both sides" in shape_doubt(find_breast(everywhere))
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -20,7 +20,7 @@ from mammo.explanation import heatmap
 from mammo.familiar import LAYERS, features_of, unlike
 from mammo.manifest import CLASS_NAMES
 from mammo.model import LAST_CONVOLUTION, image_size_of, read_demo, read_folder
-from mammo.preprocessing import Breast, load_images, on_original, prepare, side_doubt
+from mammo.preprocessing import Breast, load_images, on_original, prepare, shape_doubt, side_doubt
 from mammo.reading import Mammogram
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
@@ -115,10 +115,11 @@ class Classifier:
         raw = float(np.asarray(answer)[0, 1])
         distance = {name: np.asarray(values)[0] for name, values in zip(LAYERS, features, strict=True)}
         distance = unlike(distance, self.familiar) if self.familiar else {}
-        if distance.get("content", 0) > NOT_A_MAMMOGRAM:
+        shape = shape_doubt(breast)
+        if distance.get("content", 0) > (1 if shape else NOT_A_MAMMOGRAM):
             raise MammoError(
                 f"{mammogram.file} does not look like a mammogram: it is at {distance['content']:.1f} times the "
-                "limit that 99 of 100 images known to the model keep. Choose a mammogram."
+                f"limit that 99 of 100 images known to the model keep. {shape or ''} Choose a mammogram."
             )
         probability = float(calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"]))
         remain = possible(probability, card["conformal"]) | (max(distance.values(), default=0.0) > 1)
@@ -167,8 +168,8 @@ class Classifier:
                 )
         if doubt := side_doubt(mammogram, breast):
             yield doubt
-        if breast.mask.mean() > 0.97:
-            yield "No background was found around the breast: is this a whole mammogram?"
+        if doubt := shape_doubt(breast):
+            yield doubt
         tissue = breast.image[breast.image > 0]
         if tissue.size and np.percentile(tissue, 95) - np.percentile(tissue, 5) < 0.1:
             yield "The tissue has very little contrast; the image may be badly exposed or wrongly converted."

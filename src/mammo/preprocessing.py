@@ -67,7 +67,8 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     """
     shrink = max(1, round(image.shape[0] / WORK_SIZE))
     small = np.asarray(Image.fromarray(image).reduce(shrink))
-    small = np.sqrt(np.clip(ndimage.gaussian_filter(small, 1), 0, 1))
+    small = ndimage.gaussian_filter(small, 1)
+    small = np.sqrt(np.clip(small - _background(small), 0, 1))
     bright = (small > 0.75 * threshold_otsu(small)) & ~_film_borders(small)
     solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
     regions, count = ndimage.label(solid)
@@ -86,14 +87,21 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     return np.asarray(whole) > 127
 
 
+def _background(small: np.ndarray) -> float:
+    """The darkest level, where much of the image is at it; 0 where nothing is, as in a crop that is all tissue."""
+    darkest = np.percentile(small, 1)
+    return float(darkest) if (small < darkest + 0.04).mean() > 0.15 else 0.0
+
+
 def _film_borders(small: np.ndarray) -> np.ndarray:
-    """Rows or columns at the edge that are white nearly from end to end; tissue never is."""
+    """Rows or columns at the edge that are white nearly from end to end, with something darker behind them."""
     white = small > 0.93 * small.max()
     borders = np.zeros_like(white)
     reach = max(2, small.shape[0] // 20)
     for edge, marked in zip(_from_four_sides(white), _from_four_sides(borders), strict=True):
-        full = np.flatnonzero(edge[:reach].mean(axis=1) > 0.8)
-        if len(full):
+        white_share = edge[: reach + 2].mean(axis=1)
+        full = np.flatnonzero(white_share[:reach] > 0.8)
+        if len(full) and white_share[full[-1] + 2] < 0.5:
             marked[: full[-1] + 2] = True
     return borders
 
@@ -161,6 +169,24 @@ def side_doubt(mammogram: Mammogram, breast: Breast) -> str | None:
         f"By its header ({mammogram.laterality or 'side unknown'}) the chest wall should be on the {expected}, but it "
         f"looks to be on the {seen}: the image may be mirrored, or filed under the other breast."
     )
+
+
+def shape_doubt(breast: Breast) -> str | None:
+    """A sentence where what was found has not a breast's shape: straight along the chest wall, a nipple opposite.
+
+    Of 577 real mammograms 575 keep both limits: along the chest wall at least .76 of the rows are breast, along
+    the other side at most .33 (`benchmarks/breast.py`). Slices of CT are round; most photographs fill the frame.
+    """
+    top, left, bottom, right = breast.box
+    mask = breast.mask[top:bottom, left:right]
+    mask = mask[:, ::-1] if breast.mirrored else mask
+    strip = max(1, round(0.03 * mask.shape[1]))
+    wall, far = mask[:, :strip].any(axis=1).mean(), mask[:, -strip:].any(axis=1).mean()
+    if wall < 0.65:
+        return "What was found has no straight chest wall: is this a mammogram?"
+    if far > 0.4:
+        return "What was found fills the image to both sides: is this a whole mammogram?"
+    return None
 
 
 def prepare(path, image_size, frame: int | None = None) -> tuple[Mammogram, Breast, np.ndarray]:
