@@ -1,5 +1,6 @@
 import json
 import re
+import struct
 import subprocess
 import sys
 import zlib
@@ -163,6 +164,33 @@ def test_signed_values_survive_compression(name, write_dicom):
     header.PixelRepresentation = 1
     header.save_as(plain)
     np.testing.assert_array_equal(mammo.read_mammogram(plain).image, expected)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_white_all_around_is_a_warning(inverted, demo, tmp_path):
+    for name in demo.path[:6]:
+        with Image.open(name) as picture:
+            pixels = np.asarray(picture)
+        Image.fromarray(255 - pixels if inverted else pixels).save(tmp_path / "image.png")
+        warned = any("inverted" in warning for warning in mammo.read_mammogram(tmp_path / "image.png").warnings)
+        assert warned == inverted
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(16, np.int16), (32, np.uint32)])
+def test_values_beyond_the_common_ones(bits, dtype, write_dicom):
+    """All 65,536 values of 16 signed bits; and 32 bits, more values than a table holds."""
+    low, high = (-32768, 32767) if dtype == np.int16 else (0, 4_000_000)
+    window = {"WindowCenter": (low + high + 1) / 2, "WindowWidth": high - low + 1}
+    path = write_dicom(np.rint(low + (high - low) * RAMP.astype(np.float64)).astype(dtype), bits=bits, **window)
+    np.testing.assert_allclose(mammo.read_mammogram(path).image, RAMP, atol=1e-4)
+
+
+def test_run_lengths_that_unpack_to_more_than_announced(write_dicom):
+    path = write_dicom(stored(8, np.uint8), bits=8)
+    runs = bytes([129, 7]) * 100_000
+    bomb = struct.pack("<16I", 1, 64, *[0] * 14) + runs
+    with pytest.raises(mammo.MammoError, match="damaged"):
+        mammo.read_mammogram(encapsulated(path, bomb, uid.RLELossless))
 
 
 def test_a_missing_decoder_is_named_and_the_package_that_brings_it(write_dicom, monkeypatch):

@@ -77,8 +77,8 @@ STAGES = (
         images_a_number=11,
     ),
     Stage("whole", whole, image_size=WHOLE, steps=1000, batch=16, rate=3e-4),
-    Stage("several", partial(whole, lesions=6), image_size=WHOLE, steps=1600, batch=16, rate=3e-4, first=20_000),
-    Stage("again", whole, image_size=WHOLE, steps=500, batch=16, rate=2e-4, first=60_000),
+    Stage("several", partial(whole, lesions=6), image_size=WHOLE, steps=2500, batch=16, rate=3e-4, first=20_000),
+    Stage("again", whole, image_size=WHOLE, steps=900, batch=16, rate=2e-4, first=60_000),
 )
 
 
