@@ -32,6 +32,7 @@ FLOORS = {
     "explanation": 4,
     "familiar": 4,
     "prediction": 5,
+    "scoring": 6,
     "training": 6,
     "pretraining": 6,
     "notebook": 6,

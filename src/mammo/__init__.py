@@ -28,6 +28,7 @@ _HOME = {
     "read_mammogram": "reading",
     "save_classifier": "model",
     "save_manifest": "manifest",
+    "score_folder": "scoring",
     "split_by_patient": "manifest",
     "train_head": "training",
 }

@@ -20,7 +20,7 @@ from mammo.explanation import heatmap
 from mammo.familiar import LAYERS, features_of, unlike
 from mammo.manifest import CLASS_NAMES
 from mammo.model import LAST_CONVOLUTION, image_size_of, read_demo, read_folder
-from mammo.preprocessing import Breast, load_images, on_original, prepare, shape_doubt, side_doubt
+from mammo.preprocessing import Breast, image_doubts, load_images, on_original, prepare, shape_doubt
 from mammo.reading import Mammogram
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
@@ -112,21 +112,12 @@ class Classifier:
         worth = positive_predictive_value(card["sensitivity"], card["specificity"], prevalence)
         mammogram, breast, x = prepare(path, image_size_of(self.model), frame)
         answer, maps, *features = self._network(x[None], training=False)
-        raw = float(np.asarray(answer)[0, 1])
-        distance = {name: np.asarray(values)[0] for name, values in zip(LAYERS, features, strict=True)}
-        distance = unlike(distance, self.familiar) if self.familiar else {}
-        shape = shape_doubt(breast)
-        if distance.get("content", 0) > (1 if shape else NOT_A_MAMMOGRAM):
-            raise MammoError(
-                f"{mammogram.file} does not look like a mammogram: it is at {distance['content']:.1f} times the "
-                f"limit that 99 of 100 images known to the model keep. {shape or ''} Choose a mammogram."
-            )
-        probability = float(calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"]))
-        remain = possible(probability, card["conformal"]) | (max(distance.values(), default=0.0) > 1)
+        row = [np.asarray(part)[0] for part in (answer, *features)]
+        probability, remain, distance, strange = self.judge(mammogram.file, row, shape_doubt(breast))
         return Prediction(
             probability=probability,
             threshold=float(card["threshold"]),
-            possible=tuple(name for name, is_possible in zip(CLASS_NAMES, remain, strict=True) if is_possible),
+            possible=remain,
             coverage=float(card["conformal"]["coverage"]),
             prevalence=prevalence,
             predictive_value=worth,
@@ -134,7 +125,7 @@ class Classifier:
             heatmap=on_original(heatmap(self.model, maps, x.shape[:2]), breast),
             breast=breast,
             mammogram=mammogram,
-            warnings=mammogram.warnings + tuple(self._doubts(mammogram, breast, distance)),
+            warnings=mammogram.warnings + strange + image_doubts(mammogram, breast),
         )
 
     def predict_patient(self, paths) -> tuple[pd.DataFrame, list[Prediction]]:
@@ -157,7 +148,31 @@ class Classifier:
         breasts = combine(views, "breast").assign(of=lambda table: table["laterality"] + " breast")
         return pd.concat([breasts, combine(views).assign(of="patient")])[["of", "probability"]], answers
 
-    def _doubts(self, mammogram: Mammogram, breast: Breast, distance: dict[str, float]):
+    def score(self, x: np.ndarray) -> list[np.ndarray]:
+        """What `judge` needs of model inputs (n, height, width, 1): probabilities and features, (n, channels) each."""
+        answer, _, *features = self._network(x, training=False)
+        return [np.asarray(part) for part in (answer, *features)]
+
+    def judge(self, file: str, row: list[np.ndarray], shape: str | None) -> tuple[float, tuple, dict, tuple]:
+        """One row of `score`, and `shape_doubt`'s sentence -> probability, classes that remain, distances, doubts.
+
+        Raises MammoError for an image that is too strange to be judged.
+        """
+        answer, *features = row
+        distance = unlike(dict(zip(LAYERS, features, strict=True)), self.familiar) if self.familiar else {}
+        if distance.get("content", 0) > (1 if shape else NOT_A_MAMMOGRAM):
+            raise MammoError(
+                f"{file} does not look like a mammogram: it is at {distance['content']:.1f} times the "
+                f"limit that 99 of 100 images known to the model keep. {shape or ''} Choose a mammogram."
+            )
+        probability = float(
+            calibrated(float(answer[1]), self.card["calibration"]["slope"], self.card["calibration"]["intercept"])
+        )
+        remain = possible(probability, self.card["conformal"]) | (max(distance.values(), default=0.0) > 1)
+        names = tuple(name for name, is_possible in zip(CLASS_NAMES, remain, strict=True) if is_possible)
+        return probability, names, distance, tuple(self._doubts(distance))
+
+    def _doubts(self, distance: dict[str, float]):
         if set(self.card["sources"]) <= {"synthetic", "noise"}:
             yield SYNTHETIC_ONLY
         for name, what in (("texture", "grain or sharpness"), ("content", "content")):
@@ -166,13 +181,6 @@ class Classifier:
                     f"The image's {what} is strange to the model: at {distance[name]:.1f} times the limit that 99 of "
                     "100 known images keep. The answer means little here."
                 )
-        if doubt := side_doubt(mammogram, breast):
-            yield doubt
-        if doubt := shape_doubt(breast):
-            yield doubt
-        tissue = breast.image[breast.image > 0]
-        if tissue.size and np.percentile(tissue, 95) - np.percentile(tissue, 5) < 0.1:
-            yield "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
 
 
 def load_classifier(folder=None) -> Classifier:

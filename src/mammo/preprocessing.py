@@ -25,6 +25,7 @@ from mammo.reading import Mammogram, read_mammogram
 
 WORK_SIZE = 256  # the breast is found on an image of this height: speed, and tolerance to grain
 MIN_SHARE, MAX_FILL = 0.03, 0.995
+LITTLE_CONTRAST = "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
 CELL = 32  # pixels of the model's input to one cell of its last map; cell i is centred on pixel 32 i
 
 
@@ -154,6 +155,15 @@ def mask_on_breast(breast: Breast, mask: np.ndarray) -> np.ndarray:
     top, left, bottom, right = breast.box
     part = mask[top:bottom, left:right].astype(np.float32)
     return part[:, ::-1] if breast.mirrored else part
+
+
+def image_doubts(mammogram: Mammogram, breast: Breast) -> tuple[str, ...]:
+    """Sentences on what makes an image doubtful, whatever the model: side, shape, contrast."""
+    tissue = breast.image[::4, ::4]
+    tissue = tissue[tissue > 0]
+    flat = tissue.size and np.subtract(*np.percentile(tissue, [95, 5])) < 0.1
+    doubts = (side_doubt(mammogram, breast), shape_doubt(breast), LITTLE_CONTRAST if flat else None)
+    return tuple(doubt for doubt in doubts if doubt)
 
 
 def side_doubt(mammogram: Mammogram, breast: Breast) -> str | None:

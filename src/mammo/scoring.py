@@ -1,0 +1,113 @@
+"""A folder of files -> a table of answers.
+
+    table = mammo.score_folder("films", "scores.csv")
+
+Rows are written as they come. The same command goes on where it was interrupted, and a file that cannot be judged is a
+row with the reason. Whatever the number of files, only a few images are in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from mammo.errors import MammoError
+from mammo.model import image_size_of
+from mammo.prediction import Classifier, load_classifier
+from mammo.preprocessing import image_doubts, prepare, shape_doubt
+
+COLUMNS = ("file", "laterality", "view", "probability", "above_threshold", "answer", "warnings", "error")
+BATCH = 16
+JUNK = {"DICOMDIR", "Thumbs.db", "desktop.ini"}  # what archives and file managers leave behind
+
+
+def score_folder(folder, table, classifier: Classifier | None = None, workers: int = 2) -> pd.DataFrame:
+    """Ask about every file in a folder and its sub-folders; write, and return, a table with a row for each.
+
+    `table` is a CSV file with the columns `file` (relative to the folder), `laterality` and `view` (where the header
+    says them), `probability` (calibrated), `above_threshold`, `answer` (benign, malignant or uncertain), `warnings`,
+    and `error`, the reason why there is no answer. Files that have a row already are not asked about again: delete
+    the table to begin anew. Without a `classifier` it is the demo model. Raises MammoError for a folder without files
+    and for a table of something else.
+    """
+    folder, table = Path(folder), Path(table)
+    classifier = classifier or load_classifier()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.resolve() != table.resolve()]
+    names = [path.relative_to(folder).as_posix() for path in files if path.name not in JUNK and path.name[0] != "."]
+    if not names:
+        raise MammoError(f"There are no files in {folder}. Check the path and the spelling.")
+    done = _rows_in(table)
+    with table.open("a", newline="", encoding="utf-8") as file, tqdm(total=len(names), unit="file") as progress:
+        writer = csv.DictWriter(file, COLUMNS)
+        if not done:
+            writer.writeheader()
+        progress.update(len(done & set(names)))
+        for rows in _scored(classifier, folder, [name for name in names if name not in done], workers):
+            writer.writerows(rows)
+            file.flush()
+            progress.update(len(rows))
+    return pd.read_csv(table, dtype={"file": str, "warnings": str, "error": str})
+
+
+def _rows_in(table: Path) -> set[str]:
+    """The files that the table has a row for; what an interruption left of a last row is cut off."""
+    if not table.is_file() or table.stat().st_size == 0:
+        return set()
+    content = table.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole.splitlines()[:1] != [",".join(COLUMNS).encode()]:
+        raise MammoError(f"{table} is not a table of answers. Name another file, or delete this one.")
+    with table.open("r+b") as file:
+        file.truncate(len(whole))
+    return set(pd.read_csv(table, dtype=str)["file"])
+
+
+def _scored(classifier: Classifier, folder: Path, names: list[str], workers: int) -> Iterator[list[dict]]:
+    """Rows for a batch of files at a time; the next batch is read while the model works on this one."""
+    size = image_size_of(classifier.model)
+
+    def read(name: str) -> tuple:
+        mammogram, breast, x = prepare(folder / name, size)
+        doubts = (*mammogram.warnings, *image_doubts(mammogram, breast))
+        return x, mammogram.laterality, mammogram.view, shape_doubt(breast), doubts
+
+    with ThreadPoolExecutor(workers) as pool:
+        parts = [[(name, pool.submit(read, name)) for name in names[:BATCH]]]
+        for start in itertools.count(BATCH, BATCH):
+            parts.append([(name, pool.submit(read, name)) for name in names[start : start + BATCH]])
+            part = parts.pop(0)
+            if not part:
+                return
+            yield _answered(classifier, part)
+
+
+def _answered(classifier: Classifier, part: list[tuple[str, Future]]) -> list[dict]:
+    rows, inputs = [], []
+    for name, reading in part:
+        rows.append({"file": name})
+        try:
+            inputs.append((rows[-1], *reading.result()))
+        except MammoError as error:
+            rows[-1]["error"] = " ".join(str(error).split())
+    if not inputs:
+        return rows
+    scores = classifier.score(np.stack([x for _, x, *_ in inputs]))
+    for place, (row, _, laterality, view, shape, doubts) in enumerate(inputs):
+        row |= {"laterality": laterality, "view": view}
+        try:
+            probability, remain, _, strange = classifier.judge(row["file"], [part[place] for part in scores], shape)
+        except MammoError as error:
+            row["error"] = " ".join(str(error).split())
+            continue
+        row["probability"] = f"{probability:.6f}"
+        row["above_threshold"] = probability >= classifier.card["threshold"]
+        row["answer"] = remain[0] if len(remain) == 1 else "uncertain"
+        row["warnings"] = " ".join((*doubts, *strange))
+    return rows
