@@ -5,6 +5,7 @@ import pytest
 import mammo
 from mammo.backend import tf
 from mammo.model import HEAD, LAST_CONVOLUTION, build_model, read_folder
+from mammo.network import evidence
 from mammo.preprocessing import CELL
 
 
@@ -25,6 +26,21 @@ def test_shape_and_range(model, demo):
 def test_it_works_after_saving_and_loading(model, saved, demo):
     loaded, *_ = read_folder(saved)
     np.testing.assert_allclose(mammo.grad_cam(loaded, x_of(demo)), mammo.grad_cam(model, x_of(demo)), atol=1e-4)
+
+
+def test_the_evidence_is_the_gradient_s(model, demo):
+    """Grad-CAM as its authors wrote it, by differentiation, gives the same map."""
+    x = x_of(demo)[None]
+    head, out = (model.get_layer(name) for name in HEAD)
+    maps = keras.Model(model.input, model.get_layer(LAST_CONVOLUTION).output)(x)
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        logits = tf.matmul(head(tf.reduce_mean(maps, axis=(1, 2))), out.kernel) + out.bias
+        score = logits[0, 1] - logits[0, 0]
+    expected = tf.reduce_sum(tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True) * maps, axis=-1)
+    found = keras.Model(model.input, evidence(model))(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    assert np.ptp(expected) > 1e-3
 
 
 def one_feature_head(model, channel, sign):

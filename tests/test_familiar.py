@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.familiar import LAYERS, features_of, learn_familiar, unlike
+from mammo.familiar import learn_familiar, unlike
+from mammo.network import LAYERS, features_of
 from mammo.preprocessing import load_images
 
 

@@ -130,7 +130,7 @@ def test_saving_again_replaces_and_foreign_folders_are_safe(saved, model, report
 def test_a_failed_save_leaves_the_old_model(saved, model, report, tmp_path, monkeypatch):
     shutil.copytree(saved, tmp_path / "m")
     before = (tmp_path / "m" / "card.json").read_text()
-    monkeypatch.setattr("mammo.model.card_text", lambda card: 1 / 0)
+    monkeypatch.setattr("mammo.card.card_text", lambda card: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         mammo.save_classifier(tmp_path / "m", model, report, seed=7)
     assert (tmp_path / "m" / "card.json").read_text() == before

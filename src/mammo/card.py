@@ -1,6 +1,12 @@
-"""The card of a model: what was decided and measured, complete, and in sentences."""
+"""The card of a model: what was decided and measured, complete, and in sentences; and what lies beside it."""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
 
 from mammo.errors import MammoError
 
@@ -43,6 +49,51 @@ def check_card(card: dict, where: str) -> None:
         raise MammoError(
             f"{where} lacks {', '.join(absent)}. Evaluate the model with mammo.evaluate and save it again."
         )
+
+
+def read_card(folder: Path) -> dict:
+    """The card of a saved classifier; raises MammoError where it is missing, damaged or incomplete."""
+    path = folder / "card.json"
+    if not path.is_file():
+        raise MammoError(f"{folder} has no card.json; it is not a saved classifier. Notebook 02 makes one.")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MammoError(f"{path} is damaged ({error}). Save the model again.") from None
+    check_card(card, f"{path}")
+    return card
+
+
+def write_card(folder: Path, card: dict) -> None:
+    """`card.json` for programs, `MODEL_CARD.md` for people."""
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text(card_text(card), encoding="utf-8")
+
+
+def write_familiar(folder: Path, familiar: dict[str, np.ndarray]) -> str:
+    """Write what is familiar to the model; returns the SHA-256 of the file, for the card."""
+    np.savez_compressed(folder / "familiar.npz", **familiar)
+    return sha256_of(folder / "familiar.npz")
+
+
+def read_familiar(folder: Path, card: dict) -> dict[str, np.ndarray] | None:
+    """What is familiar to the model, None where nobody has learned it; raises MammoError for another model's."""
+    if "familiar_sha256" not in card:
+        return None
+    path = folder / "familiar.npz"
+    if not path.is_file() or sha256_of(path) != card["familiar_sha256"]:
+        raise MammoError(f"{path} is missing, or belongs to another model. Save the model again.")
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def card_text(card: dict) -> str:

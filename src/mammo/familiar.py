@@ -14,28 +14,23 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mammo.backend import keras, run_batches
 from mammo.errors import MammoError
 from mammo.manifest import rows_of
-from mammo.model import FEATURES, image_size_of
+from mammo.network import LAYERS, features_of
 from mammo.preprocessing import load_images
 
-LAYERS = {"texture": "conv3_block4_out", "content": FEATURES}
 DIRECTIONS, FEWEST, INSIDE = 48, 40, 0.99
 PARTS = ("mean", "spread", "axes", "scale", "limits")
 
 
-def features_of(model: keras.Model) -> list:
-    """The symbolic features that are asked, (n, channels) each, in the order of LAYERS."""
-    outputs = [model.get_layer(name).output for name in LAYERS.values()]
-    return [x if len(x.shape) == 2 else keras.layers.GlobalAveragePooling2D()(x) for x in outputs]
-
-
-def learn_familiar(model: keras.Model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np.ndarray]:
+def learn_familiar(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np.ndarray]:
     """What the features of the validation images are like, as arrays; half of the patients set the limits.
 
     Raises MammoError where there are too few of them.
     """
+    from mammo.backend import keras, run_batches
+    from mammo.model import image_size_of
+
     rows = rows_of(manifest, "validation")
     patients = np.random.default_rng(seed).permutation(rows["patient_id"].unique())
     sets_limits = rows["patient_id"].isin(patients[: len(patients) // 2]).to_numpy()

@@ -11,7 +11,6 @@ last convolution by name, and `model.keras` loads in Keras' safe mode.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -26,7 +25,7 @@ import numpy as np
 
 from mammo import quantised
 from mammo.backend import keras
-from mammo.card import card_text, check_card
+from mammo.card import check_card, read_card, read_familiar, sha256_of, write_card, write_familiar
 from mammo.errors import MammoError
 
 FEATURES, LAST_CONVOLUTION, LAST_STAGE = "pooled_features", "conv5_block3_out", "conv5_"
@@ -157,11 +156,10 @@ def save_classifier(folder, model: keras.Model, report: dict, seed: int = 0, fam
         new.mkdir()
         bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer's state behind
         bare.save(new / "model.keras")
-        card["model_sha256"] = _sha256(new / "model.keras")
+        card["model_sha256"] = sha256_of(new / "model.keras")
         if familiar is not None:
-            card["familiar_sha256"] = write_arrays(new / "familiar.npz", familiar)
-        (new / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        (new / "MODEL_CARD.md").write_text(card_text(card), encoding="utf-8")
+            card["familiar_sha256"] = write_familiar(new, familiar)
+        write_card(new, card)
         _swap(new, folder, Path(scratch) / "old")
     return card
 
@@ -176,14 +174,6 @@ def _swap(new: Path, folder: Path, old: Path) -> None:
         if old.exists():
             shutil.move(old, folder)
         raise
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def make_card(model: keras.Model, report: dict, seed: int, **facts) -> dict:
@@ -207,15 +197,10 @@ def read_folder(folder) -> tuple[keras.Model, dict, dict | None]:
     or damaged, or the card contradicts the model.
     """
     folder = Path(folder)
-    for name in ("model.keras", "card.json"):
-        if not (folder / name).is_file():
-            raise MammoError(f"{folder} has no {name}; it is not a saved classifier. Notebook 02 makes one.")
-    try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MammoError(f"{folder / 'card.json'} is damaged ({error}). Save the model again.") from None
-    check_card(card, f"{folder / 'card.json'}")
-    if _sha256(folder / "model.keras") != card["model_sha256"]:
+    card = read_card(folder)
+    if not (folder / "model.keras").is_file():
+        raise MammoError(f"{folder} has no model.keras; it is not a saved classifier. Notebook 02 makes one.")
+    if sha256_of(folder / "model.keras") != card["model_sha256"]:
         raise MammoError(
             f"The card in {folder} contradicts the model file: it belongs to another one. Save both again."
         )
@@ -226,7 +211,7 @@ def read_folder(folder) -> tuple[keras.Model, dict, dict | None]:
         raise MammoError(f"{folder / 'model.keras'} cannot be loaded ({_short(error)}).") from None
     if list(size) != list(card["image_size"]) or outputs != len(card["class_names"]):
         raise MammoError(f"The card in {folder} contradicts the model: image size or classes differ. Save both again.")
-    return model, card, _read_familiar(folder, card)
+    return model, card, read_familiar(folder, card)
 
 
 def read_demo() -> tuple[keras.Model, dict, dict]:
@@ -234,23 +219,7 @@ def read_demo() -> tuple[keras.Model, dict, dict]:
     card = _demo_card()
     model = build_model(weights=None, image_size=card["image_size"], quiet=True)
     set_named_weights(model, _demo_arrays())
-    return model, card, _read_familiar(DEMO, card)
-
-
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
-    """Write arrays by name; returns the SHA-256 of the file."""
-    np.savez_compressed(path, **arrays)
-    return _sha256(path)
-
-
-def _read_familiar(folder: Path, card: dict) -> dict[str, np.ndarray] | None:
-    if "familiar_sha256" not in card:
-        return None
-    path = folder / "familiar.npz"
-    if not path.is_file() or _sha256(path) != card["familiar_sha256"]:
-        raise MammoError(f"{path} is missing, or belongs to another model. Save the model again.")
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    return model, card, read_familiar(DEMO, card)
 
 
 def _demo_arrays() -> dict[str, np.ndarray]:

@@ -7,21 +7,24 @@ classifier.predict("image.dcm").probability
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from mammo.backend import keras, run_batches, tf
+from mammo import network
+from mammo.card import read_card, read_familiar, write_card, write_familiar
 from mammo.decision import SCREENING_PREVALENCE, calibrated, combine, positive_predictive_value, possible
 from mammo.errors import MammoError
 from mammo.explanation import heatmap
-from mammo.familiar import LAYERS, features_of, unlike
+from mammo.familiar import unlike
 from mammo.manifest import CLASS_NAMES
-from mammo.model import LAST_CONVOLUTION, image_size_of, read_demo, read_folder
 from mammo.preprocessing import Breast, image_doubts, load_images, on_original, prepare, shape_doubt
 from mammo.reading import Mammogram
+
+if TYPE_CHECKING:
+    import keras
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
 NOT_A_MAMMOGRAM = 2.5  # times the limit of familiar content: above what real mammograms reach that only look strange
@@ -84,23 +87,43 @@ class Prediction:
 class Classifier:
     """A trained model with its card; `predict` takes a file."""
 
-    model: keras.Model
     card: dict
+    run: network.Run
+    """Model inputs -> all that an answer needs (`mammo.network`)."""
     familiar: dict[str, np.ndarray] | None = None
     """What the features of familiar images are like (`mammo.learn_familiar`); None where nobody has learned it."""
+    model: keras.Model | None = None
+    """The Keras model; None where OpenVINO runs it."""
 
-    @cached_property
-    def _network(self) -> keras.Model:
-        """All that an answer needs, from one pass: probabilities, last map, features."""
-        maps = self.model.get_layer(LAST_CONVOLUTION).output
-        network = keras.Model(self.model.input, [self.model.output, maps, *features_of(self.model)])
-        return tf.function(network, reduce_retracing=True)
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the model's input."""
+        return tuple(self.card["image_size"])
 
     def warm_up(self) -> None:
         """Answer about nothing, so that the first file need not wait for the network to be compiled."""
-        height, width = image_size_of(self.model)
-        _, maps, *_ = self._network(np.zeros((1, height, width, 1), np.float32), training=False)
-        heatmap(self.model, maps, (height, width))
+        self.run(np.zeros((1, *self.image_size, 1), np.float32))
+
+    def export(self, folder) -> Path:
+        """Write what OpenVINO needs to answer the same without TensorFlow; returns the folder.
+
+            classifier.export("fast")
+            mammo.load_classifier("fast", runtime="openvino")
+
+        The folder may be the one that the classifier was loaded from. Raises MammoError where OpenVINO is missing, or
+        the folder holds another model.
+        """
+        folder = Path(folder)
+        if self.model is None:
+            raise MammoError("This classifier was exported already; copy its folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "card.json").is_file() and read_card(folder) != self.card:
+            raise MammoError(f"{folder} holds another model. Choose another folder.")
+        network.export(self.model, folder)
+        if self.familiar is not None and not (folder / "familiar.npz").is_file():
+            write_familiar(folder, self.familiar)
+        write_card(folder, self.card)
+        return folder
 
     def predict(self, path, frame: int | None = None, prevalence: float = SCREENING_PREVALENCE) -> Prediction:
         """Read a file and answer; raises MammoError where the file cannot be judged.
@@ -110,9 +133,8 @@ class Classifier:
         """
         card = self.card
         worth = positive_predictive_value(card["sensitivity"], card["specificity"], prevalence)
-        mammogram, breast, x = prepare(path, image_size_of(self.model), frame)
-        answer, maps, *features = self._network(x[None], training=False)
-        row = [np.asarray(part)[0] for part in (answer, *features)]
+        mammogram, breast, x = prepare(path, self.image_size, frame)
+        row = [part[0] for part in self.run(x[None])]
         probability, remain, distance, strange = self.judge(mammogram.file, row, shape_doubt(breast))
         return Prediction(
             probability=probability,
@@ -122,7 +144,7 @@ class Classifier:
             prevalence=prevalence,
             predictive_value=worth,
             unlike=distance,
-            heatmap=on_original(heatmap(self.model, maps, x.shape[:2]), breast),
+            heatmap=on_original(heatmap(row[1], self.image_size), breast),
             breast=breast,
             mammogram=mammogram,
             warnings=mammogram.warnings + strange + image_doubts(mammogram, breast),
@@ -148,18 +170,13 @@ class Classifier:
         breasts = combine(views, "breast").assign(of=lambda table: table["laterality"] + " breast")
         return pd.concat([breasts, combine(views).assign(of="patient")])[["of", "probability"]], answers
 
-    def score(self, x: np.ndarray) -> list[np.ndarray]:
-        """What `judge` needs of model inputs (n, height, width, 1): probabilities and features, (n, channels) each."""
-        answer, _, *features = self._network(x, training=False)
-        return [np.asarray(part) for part in (answer, *features)]
-
     def judge(self, file: str, row: list[np.ndarray], shape: str | None) -> tuple[float, tuple, dict, tuple]:
-        """One row of `score`, and `shape_doubt`'s sentence -> probability, classes that remain, distances, doubts.
+        """A row of what `run` answers, `shape_doubt`'s sentence -> probability, classes that remain, distances, doubts.
 
         Raises MammoError for an image that is too strange to be judged.
         """
-        answer, *features = row
-        distance = unlike(dict(zip(LAYERS, features, strict=True)), self.familiar) if self.familiar else {}
+        answer, _, *features = row
+        distance = unlike(dict(zip(network.LAYERS, features, strict=True)), self.familiar) if self.familiar else {}
         if distance.get("content", 0) > (1 if shape else NOT_A_MAMMOGRAM):
             raise MammoError(
                 f"{file} does not look like a mammogram: it is at {distance['content']:.1f} times the "
@@ -183,18 +200,35 @@ class Classifier:
                 )
 
 
-def load_classifier(folder=None) -> Classifier:
+def load_classifier(folder=None, runtime: str = "keras", precision: str = "float32") -> Classifier:
     """The classifier that `save_classifier` wrote into `folder`; without one, the demo classifier of the package.
 
+    With `runtime="openvino"` it is run by OpenVINO, in `precision` "float32" or "bfloat16", and TensorFlow is not even
+    imported: in a tenth of the time, from a folder that `Classifier.export` has written to.
     Raises MammoError where the folder's model cannot be trusted.
     """
-    model, card, familiar = read_demo() if folder is None else read_folder(Path(folder))
+    if runtime == "openvino":
+        if folder is None:
+            raise MammoError('Export the demo model first: mammo.load_classifier().export("fast"), and load "fast".')
+        card = read_card(Path(folder))
+        model, familiar = None, read_familiar(Path(folder), card)
+        run = network.in_openvino(Path(folder), precision)
+    elif runtime == "keras":
+        from mammo.model import read_demo, read_folder
+
+        model, card, familiar = read_demo() if folder is None else read_folder(Path(folder))
+        run = network.in_keras(model)
+    else:
+        raise MammoError(f'runtime is "keras" or "openvino", not {runtime!r}.')
     if tuple(card["class_names"]) != CLASS_NAMES:
         raise MammoError(f"The model in {folder} answers {card['class_names']}, not {list(CLASS_NAMES)}.")
-    return Classifier(model, card, familiar)
+    return Classifier(card, run, familiar, model)
 
 
 def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
     """The manifest with a column `probability`: the model's own for malignant, before calibration."""
+    from mammo.backend import run_batches
+    from mammo.model import image_size_of
+
     images = load_images(manifest, image_size_of(model))
     return manifest.assign(probability=run_batches(model, images, batch_size, "predicting")[:, 1].astype(np.float64))

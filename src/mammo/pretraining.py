@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 from collections import deque
 from collections.abc import Callable
@@ -180,15 +179,14 @@ def network(image_size, cells: bool, trained=None):
     BatchNorm's statistics follow within a few hundred steps.
     """
     from mammo.backend import keras
-    from mammo.model import FEATURES, HEAD, LAST_CONVOLUTION, build_model, named_weights, set_named_weights
+    from mammo.model import FEATURES, LAST_CONVOLUTION, build_model, named_weights, set_named_weights
+    from mammo.network import evidence
 
     model = build_model(weights=None, image_size=image_size, quiet=True)
     kinds = keras.layers.Dense(len(KINDS), activation="softmax", dtype="float32", name="kinds")
     if cells:
         maps = model.get_layer(LAST_CONVOLUTION).output
-        head, out = (model.get_layer(name) for name in HEAD)
-        evidence = keras.layers.Lambda(partial(evidence_of, head, out), dtype="float32")([maps, head.output])
-        parts = [model.output, evidence, keras.layers.Flatten(dtype="float32")(kinds(maps))]
+        parts = [model.output, *(keras.layers.Flatten(dtype="float32")(x) for x in (evidence(model), kinds(maps)))]
         answer = keras.layers.Concatenate(dtype="float32")(parts)
     else:
         answer = kinds(model.get_layer(FEATURES).output)
@@ -199,22 +197,6 @@ def network(image_size, cells: bool, trained=None):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.98
     return net
-
-
-def evidence_of(head, out, maps_and_hidden):
-    """What each cell adds to the log-odds of malignant, (n, cells): Grad-CAM's map before its negative part is cut off.
-
-    The head is piecewise linear, so the gradient of the log-odds with respect to the pooled features follows from its
-    weights, and the sum over the cells is the log-odds up to the biases.
-    """
-    from mammo.backend import keras
-
-    ops = keras.ops
-    maps, hidden = maps_and_hidden
-    odds = out.kernel[:, 1] - out.kernel[:, 0]
-    slope = ops.matmul(ops.where(hidden > 0, odds, 0.0), ops.transpose(head.kernel))
-    cells = ops.reshape(maps, (-1, maps.shape[1] * maps.shape[2], maps.shape[3]))
-    return ops.matmul(cells, slope[..., None])[..., 0] / cells.shape[1]
 
 
 def main(folder: Path, workers: int, precision: str) -> None:
@@ -239,6 +221,7 @@ def finish(trained, folder: Path) -> None:
     from mammo import model as m
     from mammo import plots, quantised
     from mammo.backend import keras
+    from mammo.card import write_card, write_familiar
     from mammo.evaluation import evaluate
     from mammo.familiar import learn_familiar
     from mammo.prediction import predict_manifest
@@ -264,11 +247,10 @@ def finish(trained, folder: Path) -> None:
     wholes = sum(stage.steps * stage.batch for stage in STAGES if stage.image_size == WHOLE)
     cuts = sum(stage.steps * stage.batch for stage in STAGES) - wholes
     training = f"{cuts} patches and {wholes} whole images, synthetic, none seen twice"
-    familiar_sha256 = m.write_arrays(demo / "familiar.npz", learn_familiar(model, manifest))
+    familiar_sha256 = write_familiar(demo, learn_familiar(model, manifest))
     facts = {"training": training, "weights_sha256": sha256, "familiar_sha256": familiar_sha256}
     card = m.make_card(model, report, seed=SEED, **facts)
-    (demo / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    (demo / "MODEL_CARD.md").write_text(m.card_text(card), encoding="utf-8")
+    write_card(demo, card)
     print(f"Done: {demo}, {(demo / 'weights.npz').stat().st_size / 1e6:.1f} MB")
 
 

@@ -7,12 +7,12 @@ steps to each side instead of 127 leave the file room to be compressed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 
+from mammo.card import sha256_of
 from mammo.errors import MammoError
 
 SCALE = "|scale"
@@ -36,13 +36,13 @@ def write(path, arrays: dict[str, np.ndarray]) -> str:
     partial = path.with_suffix(".partial.npz")
     np.savez_compressed(partial, **stored)
     os.replace(partial, path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)
 
 
 def read(path, sha256: str) -> dict[str, np.ndarray]:
     """The arrays by name, float32 again; raises MammoError where the file is not the one that was written."""
     path = Path(path)
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+    if not path.is_file() or sha256_of(path) != sha256:
         raise MammoError(f"{path} is missing or damaged (its checksum is wrong). Install the package again.")
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}

@@ -19,7 +19,6 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.errors import MammoError
-from mammo.model import image_size_of
 from mammo.prediction import Classifier, load_classifier
 from mammo.preprocessing import image_doubts, prepare, shape_doubt
 
@@ -71,7 +70,7 @@ def _rows_in(table: Path) -> set[str]:
 
 def _scored(classifier: Classifier, folder: Path, names: list[str], workers: int) -> Iterator[list[dict]]:
     """Rows for a batch of files at a time; the next batch is read while the model works on this one."""
-    size = image_size_of(classifier.model)
+    size = classifier.image_size
 
     def read(name: str) -> tuple:
         mammogram, breast, x = prepare(folder / name, size)
@@ -98,7 +97,7 @@ def _answered(classifier: Classifier, part: list[tuple[str, Future]]) -> list[di
             rows[-1]["error"] = " ".join(str(error).split())
     if not inputs:
         return rows
-    scores = classifier.score(np.stack([x for _, x, *_ in inputs]))
+    scores = classifier.run(np.stack([x for _, x, *_ in inputs]))
     for place, (row, _, laterality, view, shape, doubts) in enumerate(inputs):
         row |= {"laterality": laterality, "view": view}
         try:
