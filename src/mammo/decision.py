@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from mammo.errors import MammoError
@@ -37,6 +36,8 @@ def fit_calibration(truth, probability) -> tuple[float, float]:
     His smoothed targets keep the slope finite where a few patients are told apart perfectly. The intercept
     makes up for class weights: the probability is right at the prevalence of these patients, and at no other.
     """
+    from scipy.optimize import minimize  # costs a quarter of a second, which an answer need not wait for
+
     truth = np.asarray(truth)
     positive, negative = truth.sum(), (1 - truth).sum()
     target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from mammo.errors import MammoError
 
@@ -121,6 +120,8 @@ def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: 
 
 
 def _halve(malignant: pd.Series, share: float, seed: int) -> tuple[pd.Series, pd.Series]:
+    from sklearn.model_selection import train_test_split  # costs a third of a second, which an answer need not wait for
+
     first, second = train_test_split(malignant, test_size=share, random_state=seed, stratify=malignant)
     if malignant.nunique() < 2 or first.nunique() < 2 or second.nunique() < 2:
         raise ValueError("a class is missing")
