@@ -112,6 +112,8 @@ def uploads(tmp_path_factory):
     image, _ = phantom(draw_patient(rng, "malignant", 0.2, "digital"), "L", "MLO", (1024, 768), rng)
     pixels = np.rint(image * 65535).astype(np.uint16)
     write_dicom(folder / "film.dcm", pixels >> 4, bits=12)
+    large = Image.fromarray(image).resize((2700, 4700), Image.BICUBIC)
+    write_dicom(folder / "large.dcm", np.rint(np.clip(large, 0, 1) * 4095).astype(np.uint16), bits=12)
     Image.fromarray(pixels).save(folder / "film.png")
     (folder / "text.png").write_text("I am not an image.")
     return folder
@@ -140,6 +142,9 @@ def test_upload_see_the_answer_and_try_another(where, request, uploads):
     pictures = page.locator("img[src^='data:image/png']")
     assert any(box["width"] > 500 for box in (pictures.nth(i).bounding_box() for i in range(pictures.count())) if box)
     page.screenshot(path=uploads / f"{where}.png", full_page=True)
+    begun = time.perf_counter()
+    assert "large.dcm: probability of malignant" in answer_after(page, uploads / "large.dcm")
+    print(f"{where}: {time.perf_counter() - begun:.1f} s from the choice of a large file to its answer")
     refused = answer_after(page, uploads / "text.png")
     assert "text.png is not an image in a format known here" in refused
     assert "Traceback" not in page.content()
