@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -68,6 +70,16 @@ def test_breasts_that_are_hard_to_find(kind, view):
         image, _ = phantom(patient, patient.side, view, (512, 384), np.random.default_rng(seed))
         breast = breast_mask(image)
         assert overlap(breast_mask(HARD[kind](image, breast).astype(np.float32)), breast) > 0.9
+
+
+@pytest.mark.parametrize("size", [(4000, 100), (100, 4000), (100, 100), (2500, 110)])
+def test_strips_end_in_a_breast_or_in_a_sentence(size):
+    rng = np.random.default_rng(0)
+    for white in (np.s_[:, -size[1] // 4 :], np.s_[-size[0] // 4 :], np.s_[:]):
+        strip = rng.uniform(0, 0.3, size).astype(np.float32)
+        strip[white] = 1 - 0.1 * strip[white]
+        with suppress(mammo.MammoError):
+            assert find_breast(strip).image.max() <= 1
 
 
 def test_a_crop_that_is_all_tissue_is_kept_whole(image):

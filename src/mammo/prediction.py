@@ -204,7 +204,7 @@ def load_classifier(folder=None, runtime: str = "keras", precision: str = "float
     """The classifier that `save_classifier` wrote into `folder`; without one, the demo classifier of the package.
 
     With `runtime="openvino"` it is run by OpenVINO, in `precision` "float32" or "bfloat16", and TensorFlow is not even
-    imported: in a tenth of the time, from a folder that `Classifier.export` has written to.
+    imported: in a fifth of the time, from a folder that `Classifier.export` has written to.
     Raises MammoError where the folder's model cannot be trusted.
     """
     if runtime == "openvino":

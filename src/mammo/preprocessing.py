@@ -102,7 +102,7 @@ def _film_borders(small: np.ndarray) -> np.ndarray:
     for edge, marked in zip(_from_four_sides(white), _from_four_sides(borders), strict=True):
         white_share = edge[: reach + 2].mean(axis=1)
         full = np.flatnonzero(white_share[:reach] > 0.8)
-        if len(full) and white_share[full[-1] + 2] < 0.5:
+        if len(full) and white_share[full[-1] + 1 :][:2].min(initial=1) < 0.5:
             marked[: full[-1] + 2] = True
     return borders
 
