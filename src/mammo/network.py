@@ -43,10 +43,7 @@ def in_openvino(folder: Path, precision: str = "float32") -> Run:
     `precision` "bfloat16" is faster on processors that have it, and less exact. Raises MammoError where OpenVINO or a
     file is missing, or a file is not the one that was written.
     """
-    try:
-        import openvino
-    except ImportError:
-        raise MammoError("OpenVINO is not installed. Install it with `pip install openvino`.") from None
+    openvino = _openvino()
     if not (folder / "network.json").is_file():
         raise MammoError(f"{folder} holds no exported network. Export it: mammo.load_classifier(...).export(folder).")
     expected = json.loads((folder / "network.json").read_text(encoding="utf-8"))
@@ -61,10 +58,7 @@ def in_openvino(folder: Path, precision: str = "float32") -> Run:
 
 def export(model, folder: Path) -> None:
     """Write a model's answering network in OpenVINO's format into an existing folder; `network.json` comes last."""
-    try:
-        import openvino
-    except ImportError:
-        raise MammoError("OpenVINO is not installed. Install it with `pip install openvino`.") from None
+    openvino = _openvino()
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
         _answering(model).export(Path(scratch) / "saved", verbose=False)
         converted = openvino.convert_model(Path(scratch) / "saved")
@@ -74,6 +68,14 @@ def export(model, folder: Path) -> None:
         shutil.rmtree(Path(scratch) / "saved")
         for name in (*FILES, "network.json"):
             os.replace(Path(scratch) / name, folder / name)
+
+
+def _openvino():
+    try:
+        import openvino
+    except ImportError:
+        raise MammoError("OpenVINO is not installed. Install it with `pip install openvino`.") from None
+    return openvino
 
 
 def features_of(model) -> list:

@@ -134,8 +134,8 @@ class Classifier:
         card = self.card
         worth = positive_predictive_value(card["sensitivity"], card["specificity"], prevalence)
         mammogram, breast, x = prepare(path, self.image_size, frame)
-        row = [part[0] for part in self.run(x[None])]
-        probability, remain, distance, strange = self.judge(mammogram.file, row, shape_doubt(breast))
+        row, shape = [part[0] for part in self.run(x[None])], shape_doubt(breast)
+        probability, remain, distance, strange = self.judge(mammogram.file, row, shape)
         return Prediction(
             probability=probability,
             threshold=float(card["threshold"]),
@@ -147,7 +147,7 @@ class Classifier:
             heatmap=on_original(heatmap(row[1], self.image_size), breast),
             breast=breast,
             mammogram=mammogram,
-            warnings=mammogram.warnings + strange + image_doubts(mammogram, breast),
+            warnings=mammogram.warnings + strange + image_doubts(mammogram, breast, shape),
         )
 
     def predict_patient(self, paths) -> tuple[pd.DataFrame, list[Prediction]]:

@@ -157,12 +157,12 @@ def mask_on_breast(breast: Breast, mask: np.ndarray) -> np.ndarray:
     return part[:, ::-1] if breast.mirrored else part
 
 
-def image_doubts(mammogram: Mammogram, breast: Breast) -> tuple[str, ...]:
-    """Sentences on what makes an image doubtful, whatever the model: side, shape, contrast."""
+def image_doubts(mammogram: Mammogram, breast: Breast, shape: str | None) -> tuple[str, ...]:
+    """Sentences on what makes an image doubtful, whatever the model: side, `shape_doubt`'s, contrast."""
     tissue = breast.image[::4, ::4]
     tissue = tissue[tissue > 0]
     flat = tissue.size and np.subtract(*np.percentile(tissue, [95, 5])) < 0.1
-    doubts = (side_doubt(mammogram, breast), shape_doubt(breast), LITTLE_CONTRAST if flat else None)
+    doubts = (side_doubt(mammogram, breast), shape, LITTLE_CONTRAST if flat else None)
     return tuple(doubt for doubt in doubts if doubt)
 
 

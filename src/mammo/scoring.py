@@ -74,8 +74,9 @@ def _scored(classifier: Classifier, folder: Path, names: list[str], workers: int
 
     def read(name: str) -> tuple:
         mammogram, breast, x = prepare(folder / name, size)
-        doubts = (*mammogram.warnings, *image_doubts(mammogram, breast))
-        return x, mammogram.laterality, mammogram.view, shape_doubt(breast), doubts
+        shape = shape_doubt(breast)
+        doubts = mammogram.warnings + image_doubts(mammogram, breast, shape)
+        return x, mammogram.laterality, mammogram.view, shape, doubts
 
     with ThreadPoolExecutor(workers) as pool:
         parts = [[(name, pool.submit(read, name)) for name in names[:BATCH]]]
