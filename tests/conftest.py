@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 os.environ["MAMMO_ARTIFACTS"] = tempfile.mkdtemp(prefix="mammo-artifacts-")
+os.environ["MAMMO_CACHE"] = os.path.join(os.environ["MAMMO_ARTIFACTS"], "cache")
 os.environ["MPLBACKEND"] = os.environ.get("MPLBACKEND", "agg")
 
 import files

@@ -10,7 +10,7 @@ from mammo.preprocessing import CELL
 
 
 def x_of(demo):
-    from mammo.preprocessing import load_images
+    from mammo.inputs import load_images
 
     return load_images(demo.head(1), (64, 64))[0]
 

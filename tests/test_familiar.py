@@ -6,8 +6,8 @@ import pytest
 
 import mammo
 from mammo.familiar import learn_familiar, unlike
+from mammo.inputs import load_images
 from mammo.network import LAYERS, features_of
-from mammo.preprocessing import load_images
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def test_what_serves_is_what_was_trained(model, saved, demo, report):
 
 def test_the_second_class_is_malignant(model, demo):
     """The probability is the model's output number 1, and evaluation counts label malignant as 1."""
-    from mammo.preprocessing import load_images
+    from mammo.inputs import load_images
 
     out = model.predict_on_batch(load_images(demo.head(3), (64, 64)))
     np.testing.assert_allclose(mammo.predict_manifest(model, demo.head(3)).probability, out[:, 1], atol=1e-6)

@@ -8,7 +8,6 @@ import mammo
 from mammo.preprocessing import (
     breast_mask,
     find_breast,
-    load_images,
     mask_on_breast,
     model_input,
     on_original,
@@ -168,22 +167,6 @@ def test_no_breast_is_an_error_that_names_the_file(write_png):
     dark[5:9, 5:9] = 200
     with pytest.raises(mammo.MammoError, match=r"image\.png: No breast"):
         prepare(write_png(dark), (64, 64))
-
-
-def test_all_files_that_cannot_be_used_are_named_at_once(demo, tmp_path):
-    for name in ("one.png", "two.png"):
-        (tmp_path / name).write_text("no image")
-    rows = demo.head(4).assign(path=[demo.path[0], str(tmp_path / "one.png"), str(tmp_path / "two.png"), demo.path[1]])
-    with pytest.raises(mammo.MammoError, match=r"2 of 4 images(.|\n)*one\.png(.|\n)*two\.png"):
-        load_images(rows, (64, 64))
-
-
-def test_load_images_keeps_the_order(demo):
-    rows = demo.head(5)
-    images = load_images(rows, (64, 48))
-    assert images.shape == (5, 64, 48, 1)
-    assert images.dtype == np.float32
-    np.testing.assert_array_equal(images[3], prepare(rows.path.iloc[3], (64, 48))[2])
 
 
 def test_real_film(demo):

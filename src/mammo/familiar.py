@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from mammo.errors import MammoError
+from mammo.inputs import Inputs, run_batches
 from mammo.manifest import rows_of
 from mammo.network import LAYERS, features_of
-from mammo.preprocessing import load_images
 
 DIRECTIONS, FEWEST, INSIDE = 48, 40, 0.99
 PARTS = ("mean", "spread", "axes", "scale", "limits")
@@ -28,7 +28,7 @@ def learn_familiar(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np
 
     Raises MammoError where there are too few of them.
     """
-    from mammo.backend import keras, run_batches
+    from mammo.backend import keras
     from mammo.model import image_size_of
 
     rows = rows_of(manifest, "validation")
@@ -36,10 +36,9 @@ def learn_familiar(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np
     sets_limits = rows["patient_id"].isin(patients[: len(patients) // 2]).to_numpy()
     if min(sets_limits.sum(), (~sets_limits).sum()) < FEWEST // 2:
         raise MammoError(f"There are {len(rows)} validation images; to learn what is familiar, {FEWEST} are needed.")
-    images = load_images(rows, image_size_of(model))
     symbols = features_of(model)
     network = keras.Model(model.input, keras.layers.Concatenate()(symbols))
-    values = run_batches(network, images, 32, "familiar features")
+    values = run_batches(network, Inputs(rows, image_size_of(model)), 32, "familiar features")
     learned, start = {}, 0
     for name, symbol in zip(LAYERS, symbols, strict=True):
         part = _compressed(values[:, start : start + symbol.shape[1]])

@@ -19,8 +19,9 @@ from mammo.decision import SCREENING_PREVALENCE, calibrated, combine, positive_p
 from mammo.errors import MammoError
 from mammo.explanation import heatmap
 from mammo.familiar import unlike
+from mammo.inputs import Inputs, run_batches
 from mammo.manifest import CLASS_NAMES
-from mammo.preprocessing import Breast, image_doubts, load_images, on_original, prepare, shape_doubt
+from mammo.preprocessing import Breast, image_doubts, on_original, prepare, shape_doubt
 from mammo.reading import Mammogram
 
 if TYPE_CHECKING:
@@ -227,8 +228,7 @@ def load_classifier(folder=None, runtime: str = "keras", precision: str = "float
 
 def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
     """The manifest with a column `probability`: the model's own for malignant, before calibration."""
-    from mammo.backend import run_batches
     from mammo.model import image_size_of
 
-    images = load_images(manifest, image_size_of(model))
-    return manifest.assign(probability=run_batches(model, images, batch_size, "predicting")[:, 1].astype(np.float64))
+    answers = run_batches(model, Inputs(manifest, image_size_of(model)), batch_size, "predicting")
+    return manifest.assign(probability=answers[:, 1].astype(np.float64))

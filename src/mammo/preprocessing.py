@@ -10,15 +10,12 @@ through `prepare`, so there is no second preprocessing to disagree with.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from tqdm.auto import tqdm
 
 from mammo.errors import MammoError
 from mammo.reading import Mammogram, read_mammogram
@@ -207,27 +204,3 @@ def prepare(path, image_size, frame: int | None = None) -> tuple[Mammogram, Brea
     except MammoError as error:
         raise MammoError(f"{mammogram.file}: {error}") from None
     return mammogram, breast, model_input(breast.image, image_size)
-
-
-def load_images(manifest: pd.DataFrame, image_size, workers: int = 2, title: str = "reading images") -> np.ndarray:
-    """The model's inputs for every row of a manifest: float32 (rows, height, width, 1) in [0, 1].
-
-    Raises one MammoError that names the files that cannot be used.
-    """
-    images, failed = np.empty((len(manifest), *image_size, 1), np.float32), []
-
-    def load(row: int) -> None:
-        try:
-            images[row] = prepare(manifest["path"].iloc[row], image_size)[2]
-        except MammoError as error:
-            failed.append(str(error))
-
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in tqdm(pool.map(load, range(len(manifest))), total=len(manifest), desc=title, unit="image"):
-            pass
-    if failed:
-        listed = "\n".join(sorted(failed)[:10])
-        raise MammoError(
-            f"{len(failed)} of {len(manifest)} images cannot be used; take them out of the manifest.\n{listed}"
-        )
-    return images

@@ -1,0 +1,138 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+
+import mammo
+from mammo import cache
+from mammo.cache import Cached, make_room
+
+
+class Source:
+    """Eight inputs, and a record of which were asked for."""
+
+    keys = tuple(f"image {number}" for number in range(8))
+
+    def __init__(self):
+        self.asked = []
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, items):
+        self.asked.extend(items)
+        return np.asarray(items, np.float32)[:, None] * np.ones((1, 3), np.float32)
+
+
+def network(factor=0.5):
+    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False, kernel_initializer="ones")])
+    net.layers[0].set_weights([np.full((3, 4), factor, np.float32)])
+    return net
+
+
+EXPECTED = np.arange(8)[:, None] * 1.5 * np.ones((1, 4))
+
+
+def test_what_is_there_is_not_computed_again(tmp_path):
+    first, second = Source(), Source()
+    data = Cached(network(), first, tmp_path)
+    data.compute("test")
+    np.testing.assert_array_equal(data[range(8)], EXPECTED)
+    assert first.asked == [*range(8)]
+    again = Cached(network(), second, tmp_path)
+    again.compute("test")
+    np.testing.assert_array_equal(again[[5, 2, 5]], EXPECTED[[5, 2, 5]])
+    assert second.asked == []
+    assert again[[1]].dtype == np.float32
+
+
+def test_interrupted_work_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "BATCH", 2)
+    inner, calls = cache.write_whole, []
+
+    def interrupted(path, data):
+        calls.append(path)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        inner(path, data)
+
+    monkeypatch.setattr(cache, "write_whole", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Cached(network(), Source(), tmp_path).compute("test")
+    source = Source()
+    data = Cached(network(), source, tmp_path)
+    data.compute("test")
+    assert source.asked == [3, 4, 5, 6, 7]
+    np.testing.assert_array_equal(data[range(8)], EXPECTED)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:1] + b"x" + data[2:]])
+def test_a_damaged_file_is_computed_again(tmp_path, damage):
+    data = Cached(network(), Source(), tmp_path)
+    data.compute("test")
+    path = data._path(3)
+    path.write_bytes(damage(path.read_bytes()))
+    np.testing.assert_array_equal(data[range(8)], EXPECTED)
+    source = Source()
+    np.testing.assert_array_equal(Cached(network(), source, tmp_path)[range(8)], EXPECTED)
+    assert source.asked == []
+
+
+def test_other_weights_number_formats_and_inputs_have_other_names(tmp_path):
+    names = set(Cached(network(), Source(), tmp_path).keys)
+    other = Source()
+    other.keys = tuple(f"picture {number}" for number in range(8))
+    assert not names & set(Cached(network(0.25), Source(), tmp_path).keys)
+    assert not names & set(Cached(network(), other, tmp_path).keys)
+    half = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False, dtype="mixed_bfloat16")])
+    half.layers[0].set_weights(network().layers[0].get_weights())
+    assert not names & set(Cached(half, Source(), tmp_path).keys)
+    assert names == set(Cached(network(), Source(), tmp_path / "elsewhere").keys)
+
+
+def test_what_does_not_fit_is_said_and_computed_on_the_way(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MAMMO_CACHE_GB", str(40 / 1e9))
+    source = Source()
+    data = Cached(network(), source, tmp_path)
+    assert "more than there is room for" in capsys.readouterr().out
+    data.compute("test")
+    assert source.asked == []
+    np.testing.assert_array_equal(data[[1, 2]], EXPECTED[[1, 2]])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_CACHE_GB", str((2.5 * 8 * 12 + 1) / 1e9))  # two and a half times what one network needs
+    old, newer = Cached(network(1), Source(), tmp_path), Cached(network(2), Source(), tmp_path)
+    for data in (old, newer):
+        data.compute("test")
+    for place, path in enumerate(sorted(newer.paths)):
+        os.utime(path, (place, place))
+    Cached(network(1), Source(), tmp_path)  # used again, so the other one is older now
+    Cached(network(3), Source(), tmp_path).compute("test")
+    assert all(path.is_file() for path in old.paths)
+    assert [path.is_file() for path in sorted(newer.paths)] == [False] * 4 + [True] * 4
+    assert sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= 2.5 * 8 * 12
+
+
+def test_a_source_is_not_thrown_out_for_what_is_made_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_CACHE_GB", str(1.5 * 8 * 12 / 1e9))
+    source = Cached(network(), Source(), tmp_path)
+    source.compute("test")
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    assert not Cached(net, source, tmp_path).kept
+    assert all(path.is_file() for path in source.paths)
+
+
+def test_a_gigabyte_of_the_disk_stays_free(tmp_path, monkeypatch):
+    usage = cache.shutil.disk_usage(tmp_path)._replace(free=cache.LEFT_FREE + 100)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage)
+    assert make_room(tmp_path, 100, set())
+    assert not make_room(tmp_path, 101, set())
+
+
+def test_values_beyond_its_numbers_are_refused(tmp_path):
+    with pytest.raises(mammo.MammoError, match="Choose other weights"):
+        Cached(network(1e5), Source(), tmp_path).compute("test")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,0 +1,56 @@
+import keras
+import numpy as np
+import pytest
+
+import mammo
+from mammo.inputs import load_images
+from mammo.model import FEATURES, HEAD
+from mammo.stages import frozen_features, frozen_stages, head_of, last_stage, take_over
+
+
+@pytest.fixture(scope="module", params=[(96, 64), (64, 160)])  # an odd and an even number of cells before the cut
+def trained(request):
+    """Weights as after a training: BatchNorm's are not those that it starts with."""
+    return mammo.build_model("demo", image_size=request.param, quiet=True)
+
+
+@pytest.mark.parametrize(("precision", "apart"), [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_the_parts_answer_as_the_whole(trained, demo, precision, apart):
+    x = load_images(demo.head(4), trained.input_shape[1:3])
+    expected = keras.Model(trained.input, trained.get_layer(FEATURES).output).predict_on_batch(x)
+    maps = frozen_stages(trained, precision).predict_on_batch(x)
+    features = frozen_features(trained, precision).predict_on_batch(maps)
+    assert maps.dtype == features.dtype == np.float32
+    assert np.abs(features - expected).max() < apart * np.abs(expected).max()
+    answers = trained.predict_on_batch(x)
+    assert np.abs(last_stage(trained, precision).predict_on_batch(maps) - answers).max() < apart
+    assert np.abs(head_of(trained).predict_on_batch(features) - answers).max() < apart
+
+
+def test_a_quarter_of_the_map_is_kept(trained):
+    rows, columns, _ = frozen_stages(trained, "float32").output.shape[1:]
+    height, width = trained.input_shape[1:3]
+    assert (rows, columns) == (-(-height // 32), -(-width // 32))
+
+
+def test_the_last_stage_and_the_head_learn_and_batchnorm_does_not(trained):
+    part = last_stage(trained, "bfloat16")
+    learning = {layer.name for layer in part.layers if layer.trainable_weights}
+    assert learning == {n for n in learning if n.startswith("conv5_") or n in HEAD}
+    assert len(learning) == 10 + 2  # ten convolutions in three blocks, and the head
+    assert {w.dtype for w in part.weights} == {"float32"}
+    assert part.output.dtype == "float32"
+
+
+def test_what_was_learned_is_taken_over_and_nothing_else(model):
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    part = last_stage(copy, "float32")
+    part.set_weights([w + 1 for w in part.get_weights()])
+    take_over(copy, part)
+    changed = {
+        a.name
+        for a, b in zip(copy.layers, model.layers, strict=True)
+        if any((x != y).any() for x, y in zip(a.get_weights(), b.get_weights(), strict=True))
+    }
+    assert changed == {layer.name for layer in part.layers if layer.weights}
