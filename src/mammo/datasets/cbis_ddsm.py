@@ -108,12 +108,11 @@ def lesions(root, kind: str | None = None, partial: bool = False, locate: bool =
         if k in kinds:
             found = {"lesions": int(((table["kind"] == k) & (table["official_split"] == split)).sum())}
             check_counts(f"{SOURCE}, {k} {split},", found, {"lesions": PUBLISHED[k, split]}, partial)
-    table["path"] = [files.get(folder, [None])[0] for folder in table["folder"]]
-    pairs = [
-        _crop_and_mask(files.get(f"{folder}_{number}", []), film)
-        for folder, number, film in zip(table["folder"], table["abnormality"], table["path"], strict=True)
-    ]
-    table["crop_path"], table["mask_path"] = zip(*pairs, strict=True)
+    films = [files.get(folder, [None])[0] for folder in table["folder"]]
+    rois = [files.get(folder, []) for folder in table["folder"] + "_" + table["abnormality"]]
+    pairs = [_crop_and_mask(roi, film) for roi, film in zip(rois, films, strict=True)]
+    paths = {"path": films, "crop_path": [crop for crop, _ in pairs], "mask_path": [mask for _, mask in pairs]}
+    table = table.join(pd.DataFrame(paths, index=table.index, dtype=object))
     if locate:
         circles = [circle_of_mask(read_mask(path)) if path else {} for path in table["mask_path"]]
         table = table.join(pd.DataFrame(circles, index=table.index))
