@@ -1,4 +1,4 @@
-"""Replicas of both layouts. The rows follow those of the owner's tables (CC BY 3.0, Lee et al. 2017), with short UIDs."""
+"""Replicas of both layouts. The rows follow the owner's tables (CC BY 3.0, Lee et al. 2017), with short UIDs."""
 
 import shutil
 
@@ -148,7 +148,7 @@ def test_a_mask_of_another_size_is_known_by_its_two_values(tcia):
     write_dicom(two, MASK[:120], 8)
     assert cbis_ddsm.lesions(tcia)["mask_path"][0] == str(two)
     write_dicom(two, FILM[:120])
-    with pytest.raises(mammo.MammoError, match="none or several look like a mask"):
+    with pytest.raises(mammo.MammoError, match="none or both look like a mask"):
         cbis_ddsm.lesions(tcia)
 
 

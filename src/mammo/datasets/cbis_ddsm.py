@@ -187,7 +187,5 @@ def _crop_and_mask(files: list[str], film: str | None) -> tuple[str | None, str 
     if len(masks) != 1:
         masks = [path for path in files if is_mask(path)]
     if len(masks) != 1 or len(files) > 2:
-        raise MammoError(
-            f"Of {', '.join(files)} none or several look like a lesion's mask. Download that folder again."
-        )
+        raise MammoError(f"Of {' and '.join(files)} none or both look like a mask. Download that folder again.")
     return next(path for path in files if path != masks[0]), masks[0]

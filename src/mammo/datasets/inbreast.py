@@ -5,9 +5,9 @@
     lesions = inbreast.lesions("INbreast Release 1.0")       # one row an outline
 
 Expected is the release: AllDICOMs/, AllXML/ and INbreast.csv (or INbreast.xls, for which pandas needs `pip install
-xlrd`; both are in the release). Also read are any images with a table of one's own, see `_own_table`: `labels.csv`
-with the columns file, patient_id, birads, view, laterality and, where known, acr_density, abnormality, and
-`lesion_boxes.csv` with file, type, x1, y1, x2, y2.
+xlrd`; both are in the release). Any images with a table are read too, such as a copy as PNG: `images/`, `labels.csv`
+with the columns file, patient_id, birads, view, laterality and, where known, acr_density and abnormality, and
+`lesion_boxes.csv` with file, type, x1, y1, x2, y2 in pixels of these images.
 
 The rule from BI-RADS to label, for images and their lesions: 1 is normal; 2 and 3 benign; 4a, 4b, 4c, 5 and 6
 malignant. Of the breasts rated 4a few are malignant: what is measured here is agreement with the radiologist. 6 is

@@ -195,6 +195,7 @@ def view_of(header) -> str | None:
 
 
 def laterality_of(header) -> str | None:
+    """The side of the breast, L or R."""
     tags = ("ImageLaterality", "FrameLaterality", "Laterality")
     return next((text for text in (_text(header, tag) for tag in tags) if text in ("L", "R")), None)
 
