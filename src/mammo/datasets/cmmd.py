@@ -13,11 +13,11 @@ of breast, The Cancer Imaging Archive, 2021.
 As published: 1,775 patients in two sets, D1 (1,026) and D2 (749), the second with the molecular subtype.
 
 Traps:
-- The spreadsheet has one row a breast. Of many patients of D1 both breasts were imaged, but only the one with the
-  tumour has a row. Nobody says that the other is normal: its images have no label, are left out, and are named in a
-  warning. With `other_breast="normal"` they come in as normal, which is your word and not the owner's.
+- The spreadsheet has one row a breast. Of many patients both breasts were imaged, but only the one with the tumour
+  has a row. Nobody says that the other is normal: its images have no label, are left out, and are named in a warning.
+  With `other_breast="normal"` they come in as normal, which is your word and not the owner's.
 - Side and view are only in the DICOM header, and the order of files says nothing about them.
-- All patients came because of a finding: there are no screened women, and hardly a breast without one.
+- All patients had a benign or malignant disease. There are no screened women, and no labelled breast without one.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ Traps:
 - A lesion of one view may not be seen in the other; `outlined` says whether this film has an outline.
 - UNPROVEN is no label. Films of breasts with nothing else are left out and named in a warning.
 - BENIGN_WITHOUT_CALLBACK counts as benign; `pathology` keeps the word. Nobody proved it by biopsy.
+- Copies hold fewer cases than were published (2,602 have been counted): then `partial=True`.
 - CBIS-DDSM is made from these films under other patient ids: never train on one and test on the other.
 
 Run on a replica only: the owner's films cannot be had at the time of writing.
