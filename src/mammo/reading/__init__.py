@@ -16,6 +16,7 @@ from PIL import Image
 
 from mammo.errors import MammoError
 from mammo.reading.dicom import looks_like_dicom, read_dicom
+from mammo.reading.ljpeg import read_ljpeg
 from mammo.reading.mammogram import MIN_SIDE, Mammogram, checked, scale_to_unit
 from mammo.reading.pictures import read_picture
 
@@ -23,7 +24,7 @@ __all__ = ["MIN_SIDE", "Mammogram", "read_mammogram", "scale_to_unit"]
 
 
 def read_mammogram(path, frame: int | None = None) -> Mammogram:
-    """Read a DICOM, PNG, JPEG, TIFF, PGM or BMP file of 8 to 16 bits.
+    """Read a DICOM, PNG, JPEG, TIFF, PGM or BMP file of 8 to 16 bits, or an .LJPEG film of DDSM.
 
     Of an image of several frames (tomosynthesis) `frame` chooses one, counted from 0.
     Raises MammoError, and nothing else, where the file is missing, empty, damaged, not an image, in
@@ -41,7 +42,7 @@ def read_mammogram(path, frame: int | None = None) -> Mammogram:
                 return checked(read_dicom(path, frame))
             if frame is not None:
                 raise MammoError(f"{path.name} is not a DICOM file, so it has no frames. Leave frame out.")
-            return checked(read_picture(path))
+            return checked(read_ljpeg(path) if path.suffix.upper() == ".LJPEG" else read_picture(path))
     except MammoError:
         raise
     except Image.DecompressionBombError:

@@ -97,8 +97,8 @@ def read_dicom(path: Path, frame: int | None) -> Mammogram:
         format="DICOM",
         bits=bits,
         inverted=inverted,
-        view=_view(header),
-        laterality=_laterality(header),
+        view=view_of(header),
+        laterality=laterality_of(header),
         chest_wall={"P": "right", "A": "left"}.get(_orientation(header)[:1]),
         pixel_spacing_mm=_spacing(header),
         warnings=tuple(notes),
@@ -186,7 +186,7 @@ def _orientation(header) -> str:
     return rows if set(rows) <= set("APHFLR") else ""
 
 
-def _view(header) -> str | None:
+def view_of(header) -> str | None:
     """The view; CBIS-DDSM keeps it under Patient Orientation, tomosynthesis as a code."""
     codes = [str(item.get("CodeValue")) for item in header.get("ViewCodeSequence") or []]
     elsewhere = _text(header, "PatientOrientation")
@@ -194,7 +194,8 @@ def _view(header) -> str | None:
     return _text(header, "ViewPosition") or (elsewhere if elsewhere in ("CC", "MLO") else coded)
 
 
-def _laterality(header) -> str | None:
+def laterality_of(header) -> str | None:
+    """The side of the breast, L or R."""
     tags = ("ImageLaterality", "FrameLaterality", "Laterality")
     return next((text for text in (_text(header, tag) for tag in tags) if text in ("L", "R")), None)
 

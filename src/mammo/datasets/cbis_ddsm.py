@@ -1,0 +1,191 @@
+"""CBIS-DDSM, 3,103 film mammograms with 3,568 outlined masses and calcifications, proven by biopsy or follow-up.
+
+    from mammo.datasets import cbis_ddsm
+    manifest = cbis_ddsm.manifest("CBIS-DDSM")                   # one row a file of a whole mammogram
+    manifest = cbis_ddsm.manifest("CBIS-DDSM", kind="mass")      # those of the mass tables only
+    lesions = cbis_ddsm.lesions("CBIS-DDSM")                     # one row a lesion, with its crop and its mask
+
+Put the four tables (mass_case_description_train_set.csv, ...) into the folder, or into `csv/` in it. Two layouts are
+read: the folders of TCIA (`.../Mass-Training_P_00001_LEFT_CC/<study>/<series>/1-1.dcm`, 000000.dcm in older
+downloads, wherever they lie below the folder), and the Kaggle copy (`csv/dicom_info.csv` and `jpeg/<series>/1-1.jpg`;
+its JPEGs are 8 bits and lossy).
+
+Licence: CC BY 3.0. Download, without asking, from https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY. Cite: R S Lee et
+al., A curated mammography data set for use in computer-aided detection and diagnosis research, Scientific Data
+4:170177, 2017.
+
+As published: masses 1,318 and 378 lesions of 691 and 201 patients for training and test, calcifications 1,546 and 326
+of 602 and 151; together 1,566 patients. No normal films.
+
+Traps, all of them looked for in the tables themselves:
+- The official split is made for masses and calcifications apart: 31 patients are in the training of one and the test
+  of the other. With both kinds, all images of these patients are "test" here, 64 more than the official 645, so that
+  nothing is trained on them; `official_split` keeps the owner's word.
+- 71 films are in both, under two names and as two files: `film` is the same for both. A label is the gravest of all
+  lesions that the tables in use give for a film; in 16 of the 71 the two tables alone would differ.
+- Crop and mask are swapped in some rows and folders. They are told apart by their pixels: the mask has the size of
+  the whole film or, where that does not decide, has only two grey values.
+- BENIGN_WITHOUT_CALLBACK counts as benign; `pathology` keeps the word. `N/A` in a description is a word of the owner.
+- The same name is `breast density` in two tables and `breast_density` in two; quoted paths hold line breaks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from mammo.datasets.outlines import circle_of_mask
+from mammo.datasets.published import (
+    SIDES,
+    as_manifest,
+    check_counts,
+    check_files,
+    check_filled,
+    first_table,
+    gravest,
+    in_order,
+    read_table,
+    translated,
+)
+from mammo.errors import MammoError
+from mammo.reading.facts import image_size, is_mask, read_mask
+
+SOURCE = "CBIS-DDSM"
+KINDS = ("mass", "calc")
+SPLITS = {"train": "Training", "test": "Test"}
+PUBLISHED = {("mass", "train"): 1318, ("mass", "test"): 378, ("calc", "train"): 1546, ("calc", "test"): 326}
+LABELS = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign"}
+FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?", re.IGNORECASE)
+NAMES = {
+    "left_or_right_breast": "laterality",
+    "image_view": "view",
+    "abnormality_id": "abnormality",
+    "breast_density": "density",
+    "assessment": "birads",
+}
+DESCRIPTIONS = {"mass": ("mass_shape", "mass_margins"), "calc": ("calc_type", "calc_distribution")}
+NEEDED = ("patient_id", "laterality", "view", "abnormality", "birads", "pathology", "subtlety")
+
+
+def manifest(root, kind: str | None = None, partial: bool = False) -> pd.DataFrame:
+    """One row a file of a whole film, with the official split; of `kind` "mass", "calc" or both.
+
+    `mask_path`, `lesion_type` and what else describes a lesion are those of the first gravest one; `lesions` is
+    their number. Raises MammoError that names missing and unknown files; with `partial` it warns and goes on.
+    """
+    table = lesions(root, kind, partial)
+    table = table[table["path"].notna()]
+    if table.empty:
+        raise MammoError(f"{root} holds none of the films that the tables of CBIS-DDSM name. Download the images too.")
+    label = table.groupby("film")["label"].agg(gravest)
+    number = table.groupby("path").size()
+    gravest_first = table.sort_values("label", key=lambda column: column != "malignant", kind="stable")
+    rows = gravest_first.drop_duplicates("path").sort_index()
+    rows = rows.assign(label=rows["film"].map(label), lesions=rows["path"].map(number))
+    return as_manifest(rows.drop(columns=["abnormality", "source"]), SOURCE)
+
+
+def lesions(root, kind: str | None = None, partial: bool = False, locate: bool = False) -> pd.DataFrame:
+    """One row a lesion: label, description, and the paths of the whole film, of its crop and of its mask.
+
+    With `locate` every mask is read, which takes minutes, for x, y and radius. A path is None where, with `partial`,
+    the file is missing.
+    """
+    root = Path(root)
+    if kind not in (None, *KINDS):
+        raise MammoError(f"kind is mass, calc or None for both, not {kind!r}.")
+    kinds = [kind] if kind else KINDS
+    table = pd.concat([_table(root, k, split) for k in kinds for split in SPLITS], ignore_index=True)
+    tested = set(table.loc[table["official_split"] == "test", "patient_id"])
+    table["split"] = ["test" if patient in tested else "train" for patient in table["patient_id"]]
+    wanted = {"Mass" if k == "mass" else "Calc" for k in kinds}
+    files = {folder: paths for folder, paths in _files(root).items() if folder[:4] in wanted}
+    _check(table, files, partial)
+    for k, split in PUBLISHED:
+        if k in kinds:
+            found = {"lesions": int(((table["kind"] == k) & (table["official_split"] == split)).sum())}
+            check_counts(f"{SOURCE}, {k} {split},", found, {"lesions": PUBLISHED[k, split]}, partial)
+    films = [files.get(folder, [None])[0] for folder in table["folder"]]
+    rois = [files.get(folder, []) for folder in table["folder"] + "_" + table["abnormality"]]
+    pairs = [_crop_and_mask(roi, film) for roi, film in zip(rois, films, strict=True)]
+    paths = {"path": films, "crop_path": [crop for crop, _ in pairs], "mask_path": [mask for _, mask in pairs]}
+    table = table.join(pd.DataFrame(paths, index=table.index, dtype=object))
+    if locate:
+        circles = [circle_of_mask(read_mask(path)) if path else {} for path in table["mask_path"]]
+        table = table.join(pd.DataFrame(circles, index=table.index))
+    return in_order(table.drop(columns=["folder", "kind"]).assign(source=SOURCE))
+
+
+def _table(root: Path, kind: str, split: str) -> pd.DataFrame:
+    """One of the four tables, in our words, with the folder that each film is in."""
+    name = f"{kind}_case_description_{split}_set.csv"
+    path = first_table(root, name, f"csv/{name}")
+    table = read_table(path, keep_default_na=False, na_values=[""]).rename(columns=NAMES)
+    absent = [column for column in (*NEEDED, "density", *DESCRIPTIONS[kind]) if column not in table]
+    if absent:
+        raise MammoError(f"{name} has no column {', '.join(absent)}. Download it again.")
+    check_filled(table, NEEDED, name)
+    sides = translated(table["laterality"], SIDES, name)
+    table["folder"] = (
+        f"{kind.capitalize()}-{SPLITS[split]}_" + table["patient_id"] + "_" + table["laterality"] + "_" + table["view"]
+    )
+    return pd.DataFrame(
+        {
+            "label": translated(table["pathology"], LABELS, name),
+            "patient_id": table["patient_id"],
+            "laterality": sides,
+            "view": table["view"],
+            "lesion_type": "mass" if kind == "mass" else "calcification",
+            "density": table["density"],
+            "film": table["patient_id"] + "_" + sides + "_" + table["view"],
+            "abnormality": table["abnormality"],
+            "pathology": table["pathology"],
+            "birads": table["birads"],
+            "subtlety": table["subtlety"],
+            **{column: table[column] for column in DESCRIPTIONS[kind]},
+            "official_split": split,
+            "kind": kind,
+            "folder": table["folder"],
+        }
+    )
+
+
+def _files(root: Path) -> dict[str, list[str]]:
+    """The image files of each folder of TCIA; in the Kaggle copy its table says which file was in which."""
+    files = defaultdict(list)
+    listing = first_table(root, "csv/dicom_info.csv", "dicom_info.csv")
+    if listing.is_file():
+        table = read_table(listing, ("PatientID", "image_path"))
+        for folder, path in zip(table["PatientID"], table["image_path"], strict=True):
+            image = root.joinpath(*PurePosixPath(path).parts[1:])
+            if image.is_file():
+                files[folder].append(str(image.resolve()))
+    else:
+        for path in root.rglob("*.dcm"):
+            folder = next((part for part in reversed(path.parts[:-1]) if FOLDER.fullmatch(part)), path.parent.name)
+            files[folder].append(str(path.resolve()))
+    return {folder: sorted(paths) for folder, paths in files.items()}
+
+
+def _check(table: pd.DataFrame, files: dict[str, list[str]], partial: bool) -> None:
+    """Every film in its folder, one file; every lesion in a folder of its own, two files: crop and mask."""
+    wanted = dict.fromkeys(table["folder"], 1) | dict.fromkeys(table["folder"] + "_" + table["abnormality"], 2)
+    number = {folder: len(files.get(folder, [])) for folder in {*wanted, *files}}
+    too_few = [f"{folder} ({number[folder]} of {n} files)" for folder, n in wanted.items() if number[folder] < n]
+    too_many = [f"{folder} ({n} files)" for folder, n in number.items() if n > wanted.get(folder, 0)]
+    check_files(SOURCE, too_few, too_many, partial)
+
+
+def _crop_and_mask(files: list[str], film: str | None) -> tuple[str | None, str | None]:
+    """Which of a lesion's two files is the crop and which the mask, by what they hold."""
+    if len(files) < 2:
+        return None, None
+    masks = [path for path in files if film and image_size(path) == image_size(film)]
+    if len(masks) != 1:
+        masks = [path for path in files if is_mask(path)]
+    if len(masks) != 1 or len(files) > 2:
+        raise MammoError(f"Of {' and '.join(files)} none or both look like a mask. Download that folder again.")
+    return next(path for path in files if path != masks[0]), masks[0]

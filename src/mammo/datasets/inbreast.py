@@ -1,0 +1,186 @@
+"""INbreast, 410 digital mammograms with outlines by a specialist. Labels are BI-RADS, not biopsies.
+
+    from mammo.datasets import inbreast
+    manifest = inbreast.manifest("INbreast Release 1.0")
+    lesions = inbreast.lesions("INbreast Release 1.0")       # one row an outline
+
+Expected is the release: AllDICOMs/, AllXML/ and INbreast.csv (or INbreast.xls, for which pandas needs `pip install
+xlrd`; both are in the release). Any images with a table are read too, such as a copy as PNG: `images/`, `labels.csv`
+with the columns file, patient_id, birads, view, laterality and, where known, acr_density and abnormality, and
+`lesion_boxes.csv` with file, type, x1, y1, x2, y2 in pixels of these images.
+
+The rule from BI-RADS to label, for images and their lesions: 1 is normal; 2 and 3 benign; 4a, 4b, 4c, 5 and 6
+malignant. Of the breasts rated 4a few are malignant: what is measured here is agreement with the radiologist. 6 is
+known from a biopsy.
+
+Licence: given out on request by its owners, for research, no passing on; ask the Breast Research Group, INESC Porto
+(medicalresearch@inescporto.pt). Cite: I C Moreira et al., INbreast: toward a full-field digital mammographic
+database, Academic Radiology 19(2):236-248, 2012.
+
+As published: 410 images of 115 cases; BI-RADS 1: 67, 2: 220, 3: 23, 4: 43, 5: 49, 6: 8.
+
+Traps:
+- The tables say "removed" instead of a patient. The id is the second part of a file's name. The 115 cases are fewer
+  women, as some came twice, which the id catches.
+- Many women have benign and malignant images: split by patient.
+- Views are CC and MLO (ML in the names of files); one image has FB.
+- Names of outlines vary (Asymmetry, Assymetry; Spiculated, Espiculated region), and some calcifications have none
+  (Unnamed, Point 1, Point 3). They are brought together here. A calcification can be a single point: radius 0.
+- An outline has no BI-RADS of its own; its label is that of its image.
+"""
+
+from __future__ import annotations
+
+import plistlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.datasets.outlines import circle_of_box, circle_of_outline
+from mammo.datasets.published import (
+    SIDES,
+    as_manifest,
+    check_counts,
+    check_files,
+    check_filled,
+    first_table,
+    in_order,
+    read_table,
+    translated,
+)
+from mammo.errors import MammoError
+
+SOURCE = "INbreast"
+PUBLISHED = {f"BI-RADS {birads}": n for birads, n in {"1": 67, "2": 220, "3": 23, "4": 43, "5": 49, "6": 8}.items()}
+LABELS = {"1": "normal", "2": "benign", "3": "benign"} | dict.fromkeys(["4", "4a", "4b", "4c", "5", "6"], "malignant")
+KINDS = {
+    "mass": "mass",
+    "calcification": "calcification",
+    "calcifications": "calcification",
+    "unnamed": "calcification",
+    "point 1": "calcification",
+    "point 3": "calcification",
+    "cluster": "cluster of calcifications",
+    "spiculated region": "spiculated region",
+    "espiculated region": "spiculated region",
+    "asymmetry": "asymmetry",
+    "assymetry": "asymmetry",
+    "distortion": "architectural distortion",
+}
+BOX = ["x1", "y1", "x2", "y2"]
+OWN = ("file", "patient_id", "birads", "view", "laterality")
+
+
+def manifest(root, partial: bool = False) -> pd.DataFrame:
+    """One row an image; `birads` and `density` (ACR 1 to 4) are the owner's, `lesions` the number of outlines.
+
+    Raises MammoError that names missing and unknown images; with `partial` it warns and goes on.
+    """
+    root = Path(root)
+    rows = _own_table(root) if (root / "labels.csv").is_file() else _release(root)
+    there = {path.name: path for path in _images(root)}
+    missing = rows.loc[rows["path"].isna(), "name"]
+    known = {Path(path).name for path in rows["path"].dropna()}
+    check_files(SOURCE, missing, set(there) - known, partial)
+    if not (root / "labels.csv").is_file():
+        counts = rows.loc[rows["path"].notna(), "birads"].str[0].value_counts()
+        check_counts(SOURCE, {name: int(counts.get(name[-1], 0)) for name in PUBLISHED}, PUBLISHED, partial)
+    rows = rows[rows["path"].notna()].drop(columns="name")
+    number = lesions(root).groupby("path").size()
+    return as_manifest(rows.assign(lesions=rows["path"].map(number).fillna(0).astype(int)), SOURCE)
+
+
+def lesions(root) -> pd.DataFrame:
+    """One row an outline or box: path, label and patient of its image, kind, and x, y, radius in pixels, y down."""
+    root = Path(root)
+    own = (root / "labels.csv").is_file()
+    images = (_own_table(root) if own else _release(root)).dropna(subset="path")
+    found = _boxes(root) if own else _outlines(root, images)
+    columns = ["path", "label", "patient_id", "laterality", "view", "birads", "name"]
+    return in_order(found.merge(images[columns], on="name").drop(columns="name").assign(source=SOURCE))
+
+
+def _release(root: Path) -> pd.DataFrame:
+    """The owner's table, one row an image, with the file that belongs to it; `name` is the image's number."""
+    path = first_table(root, "INbreast.csv", "INbreast.xls", "INbreast.xlsx")
+    table = read_table(path, **({"sep": ";"} if path.suffix == ".csv" else {}))
+    absent = [column for column in ("File_Name", "Laterality", "View", "ACR", "Bi-Rads") if column not in table]
+    if absent:
+        raise MammoError(f"{path.name} has no column {', '.join(absent)}. Take it from the release again.")
+    table = table[table["File_Name"].str.fullmatch(r"\d+(\.0)?", na=False)]  # the spreadsheet ends in remarks
+    check_filled(table, ("Laterality", "View", "Bi-Rads"), path.name)
+    name = table["File_Name"].str.removesuffix(".0")
+    files = {path.name.split("_")[0]: path for path in _images(root)}
+    birads = table["Bi-Rads"].str.lower()
+    return pd.DataFrame(
+        {
+            "path": [str(files[n].resolve()) if n in files else None for n in name],
+            "label": translated(birads, LABELS, path.name),
+            "patient_id": [files[n].name.split("_")[1] if n in files else None for n in name],
+            "laterality": translated(table["Laterality"].str.upper(), SIDES, path.name),
+            "view": table["View"],
+            "density": table["ACR"],
+            "birads": birads,
+            "name": name,
+        }
+    )
+
+
+def _own_table(root: Path) -> pd.DataFrame:
+    """Images of any kind with `labels.csv`, one row an image; the label follows from `birads`."""
+    table = read_table(root / "labels.csv", OWN)
+    check_filled(table, OWN, "labels.csv")
+    label = translated(table["birads"].str.lower(), LABELS, "labels.csv")
+    if "label" in table and (table["label"] != label).any():
+        row = table[table["label"] != label].iloc[0]
+        raise MammoError(f"labels.csv calls {row['file']} {row['label']} at BI-RADS {row['birads']}. Mend one of them.")
+    return pd.DataFrame(
+        {
+            "path": [str((root / f).resolve()) if (root / f).is_file() else None for f in table["file"]],
+            "label": label,
+            "patient_id": table["patient_id"],
+            "laterality": translated(table["laterality"].str.upper(), SIDES, "labels.csv"),
+            "view": table["view"],
+            "lesion_type": table.get("abnormality"),
+            "density": table["acr_density"].str.removesuffix(".0") if "acr_density" in table else None,
+            "birads": table["birads"].str.lower(),
+            "name": table["file"],
+        }
+    )
+
+
+def _images(root: Path) -> list[Path]:
+    folder = root / "AllDICOMs" if (root / "AllDICOMs").is_dir() else root / "images"
+    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _boxes(root: Path) -> pd.DataFrame:
+    path = root / "lesion_boxes.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=["name", "lesion_type", "x", "y", "radius"])
+    table = read_table(path, ("file", "type", *BOX))
+    corners = table[BOX].astype(float)
+    circles = pd.DataFrame([circle_of_box(*box) for box in corners.to_numpy()])
+    return table[["file", "type"]].set_axis(["name", "lesion_type"], axis=1).join(circles).join(corners)
+
+
+def _outlines(root: Path, images: pd.DataFrame) -> pd.DataFrame:
+    """All outlines in AllXML, of the images that are there."""
+    rows = []
+    for name in images["name"]:
+        path = root / "AllXML" / f"{name}.xml"
+        for region in _regions(path) if path.is_file() else []:
+            points = np.array([[float(v) for v in point.strip("() ").split(",")][:2] for point in region["Point_px"]])
+            kind = str(region.get("Name", "Unnamed")).strip().lower()
+            if len(points):
+                rows.append({"name": name, "lesion_type": KINDS.get(kind, kind), **circle_of_outline(points)})
+    return pd.DataFrame(rows, columns=["name", "lesion_type", "x", "y", "radius"])
+
+
+def _regions(path: Path) -> list[dict]:
+    try:
+        with path.open("rb") as file:
+            return [region for image in plistlib.load(file)["Images"] for region in image["ROIs"]]
+    except Exception as error:  # damaged XML fails anywhere inside the parser
+        raise MammoError(f"{path.name} cannot be read ({error}). Take it from the release again.") from None

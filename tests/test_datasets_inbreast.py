@@ -1,0 +1,144 @@
+import plistlib
+
+import numpy as np
+import pytest
+from files import write_dicom
+from PIL import Image
+
+import mammo
+from mammo.datasets import inbreast
+
+TABLE = """Patient ID;Patient age;Laterality;View;Acquisition date;File Name;ACR;Bi-Rads
+removed;removed;R;CC;201001;20586908;4;2
+removed;removed;R;MLO;201001;20586960;4;2
+removed;removed;L;CC;201001;22613650;     ;5
+removed;removed;L;MLO;201001;22613702;1;4a
+removed;removed;R;FB;201001;24055149;2;1
+"""
+FILES = [
+    "20586908_6c613a14b80a8591_MG_R_CC_ANON.dcm",
+    "20586960_6c613a14b80a8591_MG_R_ML_ANON.dcm",
+    "22613650_fe7d005dcbbfb46d_MG_L_CC_ANON.dcm",
+    "22613702_fe7d005dcbbfb46d_MG_L_ML_ANON.dcm",
+    "24055149_d8205a09c8173f44_MG_R_FB_ANON.dcm",
+]
+STORED = (np.arange(150 * 120).reshape(150, 120) % 4096).astype(np.uint16)
+
+
+def region(name, points):
+    text = [f"({x:.6f}, {y:.6f})" for x, y in points]
+    return {"Area": 1.0, "Name": name, "NumberOfPoints": len(text), "Point_px": text, "Type": 15}
+
+
+@pytest.fixture
+def release(tmp_path, monkeypatch):
+    root = tmp_path / "INbreast Release 1.0"
+    (root / "AllDICOMs").mkdir(parents=True)
+    (root / "AllXML").mkdir()
+    (root / "INbreast.csv").write_text(TABLE)
+    for name in FILES:
+        write_dicom(root / "AllDICOMs" / name, STORED, 14)
+    box, square = [(10, 10), (30, 10), (30, 50), (10, 50)], [(10, 10), (30, 10), (30, 30), (10, 30)]
+    outlines = {
+        "20586908": [region("Calcification", [(30, 40)]), region("Assymetry", box)],
+        "22613650": [region("Espiculated Region", square), region("Point 1", [(5, 6)])],
+    }
+    for image, regions in outlines.items():
+        content = {"Images": [{"ImageIndex": 0, "NumberOfROIs": len(regions), "ROIs": regions}]}
+        (root / "AllXML" / f"{image}.xml").write_bytes(plistlib.dumps(content))
+    counts = {"BI-RADS 1": 1, "BI-RADS 2": 2, "BI-RADS 4": 1, "BI-RADS 5": 1}
+    monkeypatch.setattr(inbreast, "PUBLISHED", counts)
+    return root
+
+
+def test_birads_becomes_a_label_and_names_of_files_the_patient(release):
+    table = inbreast.manifest(release)
+    assert table["label"].tolist() == ["benign", "benign", "malignant", "malignant", "normal"]
+    assert table["birads"].tolist() == ["2", "2", "5", "4a", "1"]
+    assert table["patient_id"].nunique() == 3
+    assert table["view"].tolist() == ["CC", "MLO", "CC", "MLO", "FB"]
+    assert table["lesions"].tolist() == [2, 0, 2, 0, 0]
+    assert "split" not in table
+    assert mammo.read_mammogram(table["path"][0]).image.shape == STORED.shape
+
+
+def test_outlines_are_located_and_their_names_brought_together(release):
+    lesions = inbreast.lesions(release)
+    assert lesions["lesion_type"].tolist() == ["calcification", "asymmetry", "spiculated region", "calcification"]
+    assert lesions["label"].tolist() == ["benign", "benign", "malignant", "malignant"]
+    assert lesions.loc[0, ["x", "y", "radius"]].tolist() == [30, 40, 0]
+    assert lesions.loc[1, ["x", "y"]].tolist() == [20, 30]
+    assert lesions["radius"][1] == pytest.approx(np.sqrt(20 * 40 / np.pi), abs=0.1)
+
+
+def test_missing_and_unknown_images_are_named(release):
+    (release / "AllDICOMs" / FILES[1]).rename(release / "AllDICOMs" / "99999999_x_MG_R_ML_ANON.dcm")
+    with pytest.raises(mammo.MammoError, match=r"20586960.*99999999"):
+        inbreast.manifest(release)
+    with pytest.warns(UserWarning, match=r"20586960.*99999999"):
+        assert len(inbreast.manifest(release, partial=True)) == 4
+
+
+def test_damaged_tables_and_outlines_are_refused(release, monkeypatch):
+    table = release / "INbreast.csv"
+    for text, message in [
+        (TABLE.replace("4a", "7"), "says 7"),
+        (TABLE.replace("Bi-Rads", "BIRADS"), "no column Bi-Rads"),
+        (TABLE.replace(";2\n", ";\n", 1), "no Bi-Rads in 1 rows"),
+    ]:
+        table.write_text(text)
+        with pytest.raises(mammo.MammoError, match=message):
+            inbreast.manifest(release)
+    table.write_text(TABLE)
+    (release / "AllXML" / "20586908.xml").write_text("<plist><dict>")
+    with pytest.raises(mammo.MammoError, match=r"20586908\.xml cannot be read"):
+        inbreast.lesions(release)
+    (release / "AllXML" / "20586908.xml").unlink()
+    monkeypatch.setattr(inbreast, "PUBLISHED", {"BI-RADS 2": 220})
+    with pytest.raises(mammo.MammoError, match="220 BI-RADS 2 were published, 2 found"):
+        inbreast.manifest(release)
+
+
+OWN = """file,label,patient_id,view,laterality,abnormality,image_id,birads,acr_density
+images/a.webp,malignant,p1,CC,RIGHT,mass,1,4c,2.0
+images/b.webp,normal,p2,MLO,LEFT,,2,1,3.0
+"""
+BOXES = """file,image_id,patient_id,label,birads,view,laterality,type,x1,y1,x2,y2
+images/a.webp,1,p1,malignant,4c,CC,RIGHT,mass,10.5,20.0,30.5,60.0
+images/a.webp,1,p1,malignant,4c,CC,RIGHT,calcification,5,5,9,9
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels.csv").write_text(OWN)
+    (tmp_path / "lesion_boxes.csv").write_text(BOXES)
+    for name in "ab":
+        Image.fromarray((STORED // 16).astype(np.uint8)).save(tmp_path / "images" / f"{name}.webp", lossless=True)
+    return tmp_path
+
+
+def test_any_images_with_a_table_can_be_read(own):
+    table, lesions = inbreast.manifest(own), inbreast.lesions(own)
+    assert table["label"].tolist() == ["malignant", "normal"]
+    assert table["laterality"].tolist() == ["R", "L"]
+    assert table["density"].tolist() == ["2", "3"]
+    assert table["lesions"].tolist() == [2, 0]
+    assert lesions["lesion_type"].tolist() == ["mass", "calcification"]
+    assert lesions.loc[0, ["x", "y", "x1", "y2"]].tolist() == [20.5, 40, 10.5, 60]
+    assert mammo.read_mammogram(table["path"][1]).format == "WEBP"
+    (own / "lesion_boxes.csv").unlink()
+    assert inbreast.manifest(own)["lesions"].tolist() == [0, 0]
+
+
+def test_a_label_that_contradicts_its_birads_is_refused(own):
+    (own / "labels.csv").write_text(OWN.replace("webp,malignant", "webp,benign"))
+    with pytest.raises(mammo.MammoError, match=r"a\.webp benign at BI-RADS 4c"):
+        inbreast.manifest(own)
+
+
+def test_images_without_a_row_and_rows_without_an_image_are_named(own):
+    (own / "images" / "b.webp").rename(own / "images" / "c.webp")
+    with pytest.raises(mammo.MammoError, match=r"images/b\.webp.*c\.webp"):
+        inbreast.manifest(own)

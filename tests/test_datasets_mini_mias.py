@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import mammo
+from mammo.datasets import mini_mias
+
+INFO = """              MAMMOGRAPHIC IMAGE ANALYSIS SOCIETY
+
+   represents the left (even filename numbers) and right mammograms
+   Coordinate system origin is the bottom-left corner.
+=================================================================
+
+mdb001 G CIRC B 535 425 197
+mdb002 G NORM 
+mdb003 F CIRC B 477 133 30
+mdb003 F SPIC M 500 168 26
+mdb004 D CALC M *NOTE 3* 
+mdb005 F CIRC B
+
+=================================================================
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """Five films of three patients, as the archive unpacks."""
+    (tmp_path / "Info.txt").write_text(INFO)
+    pixels = np.tile(np.arange(1024, dtype=np.uint16) // 4, (1024, 1)).astype(np.uint8)
+    for number in range(1, 6):
+        Image.fromarray(pixels).save(tmp_path / f"mdb{number:03d}.pgm")
+    counts = {"films": 5, "patients": 3, "normal films": 1, "benign films": 2, "malignant films": 2}
+    monkeypatch.setattr(mini_mias, "PUBLISHED", counts)
+    return tmp_path
+
+
+def test_the_films_pair_up_and_y_counts_down(root):
+    table = mini_mias.manifest(root)
+    assert table["patient_id"].tolist() == ["mias_001", "mias_001", "mias_002", "mias_002", "mias_003"]
+    assert table["laterality"].tolist() == ["L", "R", "L", "R", "L"], "odd films carry the marker L"
+    assert table["label"].tolist() == ["benign", "normal", "malignant", "malignant", "benign"]
+    assert table["lesions"].tolist() == [1, 0, 2, 1, 1]
+    assert table.loc[0, ["x", "y", "radius"]].tolist() == [535, 1024 - 425, 197]
+    assert "split" not in table
+    assert mammo.read_mammogram(table["path"][0]).format == "PGM"
+
+
+def test_of_several_lesions_the_gravest_stands_for_the_film(root):
+    table, lesions = mini_mias.manifest(root), mini_mias.lesions(root)
+    assert table.loc[2, ["x", "y"]].tolist() == [500, 1024 - 168]
+    assert table.loc[2, "lesion_type"] == "spiculated mass"
+    assert lesions["label"].tolist() == ["benign", "benign", "malignant", "malignant", "benign"]
+    assert lesions["path"].nunique() == 4
+    assert lesions["x"].isna().tolist() == [False, False, False, True, True], "two have no place in Info.txt"
+
+
+def test_missing_and_unknown_films_are_named(root):
+    (root / "mdb002.pgm").rename(root / "mdb900.pgm")
+    with pytest.raises(mammo.MammoError, match=r"mdb002\.pgm.*mdb900\.pgm"):
+        mini_mias.manifest(root)
+    with pytest.warns(UserWarning, match=r"mdb002\.pgm.*mdb900\.pgm"):
+        table = mini_mias.manifest(root, partial=True)
+    assert len(table) == 4
+
+
+def test_counts_are_held_against_the_published_ones(root, monkeypatch):
+    monkeypatch.setattr(mini_mias, "PUBLISHED", {"films": 322})
+    with pytest.raises(mammo.MammoError, match="322 films were published, 5 found"):
+        mini_mias.manifest(root)
+
+
+@pytest.mark.parametrize("line", ["mdb001 G CIRC X 535 425 197", "mdb001 G CIRC B five 425 197", "mdb001 G"])
+def test_a_damaged_line_is_shown(root, line):
+    (root / "Info.txt").write_text(INFO.replace("mdb001 G CIRC B 535 425 197", line))
+    with pytest.raises(mammo.MammoError, match=line):
+        mini_mias.manifest(root)
+
+
+def test_without_info_there_is_nothing_to_say(root):
+    (root / "Info.txt").write_text("")
+    with pytest.raises(mammo.MammoError, match="no line about a film"):
+        mini_mias.manifest(root)
+    (root / "Info.txt").unlink()
+    with pytest.raises(mammo.MammoError, match=r"Info\.txt is missing"):
+        mini_mias.manifest(root)
