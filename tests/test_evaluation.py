@@ -1,11 +1,22 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score, roc_curve
 
 import mammo
-from mammo.decision import calibrated
-from mammo.evaluation import bootstrap, expected_calibration_error, measures, roc_band
+from mammo.decision import calibrated, log_odds
+from mammo.delong import auc_variance, interval
+from mammo.evaluation import (
+    answers_on_test,
+    bootstrap,
+    calibration_intercept,
+    calibration_slope,
+    expected_calibration_error,
+    fixed_on_validation,
+    measures,
+    roc_band,
+)
 
 LIMITS = {"benign_up_to": 0.5, "malignant_from": 0.5}
 
@@ -58,6 +69,64 @@ def test_sensitivity_and_specificity_agree_with_the_confusion_matrix():
     (true_negative, false_positive), (false_negative, true_positive) = report["confusion"]
     assert report["sensitivity"] == pytest.approx(true_positive / (true_positive + false_negative))
     assert report["specificity"] == pytest.approx(true_negative / (true_negative + false_positive))
+
+
+def test_predictive_values_agree_with_the_confusion_matrix():
+    report = mammo.evaluate(scored())
+    (true_negative, false_positive), (false_negative, true_positive) = report["confusion"]
+    assert report["positive_predictive_value"] == pytest.approx(true_positive / (true_positive + false_positive))
+    assert report["negative_predictive_value"] == pytest.approx(true_negative / (true_negative + false_negative))
+
+
+def test_what_has_no_value_is_none():
+    """No alarm on any test image: of those that raised one, no share is malignant."""
+    table = scored()
+    report = mammo.evaluate(table.assign(probability=table.probability.where(table.split != "test", 1e-5)))
+    assert report["positive_predictive_value"] is None
+    assert report["positive_predictive_value_interval"] is None
+    assert report["calibration_slope"] is None, "all the same: no line"
+    assert report["negative_predictive_value"] == pytest.approx(0.5)
+
+
+def test_delongs_interval_is_there_and_close_to_the_bootstraps():
+    report = mammo.evaluate(scored(400))
+    assert report["auc_delong_interval"] == pytest.approx(report["auc_interval"], abs=0.02)
+    truth, probability, patients = answers_on_test(scored(400), fixed_on_validation(scored(400)))
+    assert report["auc_delong_interval"] == interval(*auc_variance(truth, probability, patients))
+
+
+def test_the_partial_auc_by_hand():
+    """McClish 1989: the area up to a false-positive rate of 0.1, moved so that chance is 0.5 and perfection 1."""
+    table = scored(400)
+    truth, p = (table.label == "malignant").to_numpy(int), table.probability.to_numpy()
+    fpr, tpr, _ = roc_curve(truth, p, drop_intermediate=False)
+    grid = np.linspace(0, 0.1, 20001)
+    area, worst, best = np.trapezoid(np.interp(grid, fpr, tpr), grid), 0.1**2 / 2, 0.1
+    measure = measures(0.5, LIMITS)["partial_auc"]
+    assert measure(truth, p, np.ones(len(p))) == pytest.approx((1 + (area - worst) / (best - worst)) / 2, abs=1e-4)
+    assert measure(truth, truth.astype(float), np.ones(len(p))) == 1
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (2, 0), (0.5, 1)])
+def test_calibration_slope_and_intercept_find_what_was_done(slope, intercept):
+    """Honest probabilities pulled apart by a line: the slope undoes it; the honest ones have 1 and 0."""
+    rng = np.random.default_rng(0)
+    honest = rng.beta(1, 2, 40000)
+    truth, weight = (rng.uniform(size=honest.size) < honest).astype(int), np.ones(honest.size)
+    said = calibrated(honest, slope, intercept)
+    assert calibration_slope(truth, said, weight) == pytest.approx(1 / slope, rel=0.05)
+    more = calibration_intercept(truth, said, weight)
+    assert more == pytest.approx(-intercept, abs=0.05) if slope == 1 else True
+    assert calibrated(said, 1, more).mean() == pytest.approx(truth.mean()), "as much cancer said as there is"
+
+
+def test_the_calibration_slope_is_that_of_a_library():
+    rng = np.random.default_rng(1)
+    p, weight = rng.uniform(0.05, 0.95, 300), rng.integers(0, 3, 300).astype(float)
+    truth = (rng.uniform(size=300) < p**2).astype(int)
+    line = LogisticRegression(C=1e8, tol=1e-8, max_iter=1000).fit(log_odds(p)[:, None], truth, sample_weight=weight)
+    assert calibration_slope(truth, p, weight) == pytest.approx(line.coef_[0, 0], rel=1e-4)
+    assert np.isnan(calibration_slope(truth, np.where(truth == 1, 0.9, 0.1), weight)), "told apart perfectly"
 
 
 def test_random_scores_are_near_one_half():
