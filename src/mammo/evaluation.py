@@ -5,7 +5,11 @@
 
 Everything that is chosen (calibration, threshold) is chosen on validation patients; everything that is
 reported is measured on test patients. Intervals come from a bootstrap that resamples patients, not
-images: two views of one breast are not two independent cases. COVERAGE
+images: two views of one breast are not two independent cases. Near a perfect result, and with few patients,
+such an interval is too narrow; that of the AUC by DeLong's method (`mammo.delong`) is less so. Simulated with
+50 patients of two images, half of them ill, the bootstrap's 95 % interval held the true AUC in 93 % of the cases
+where that was 0.90 and in 90 % where it was 0.97; DeLong's in 95 % and 92 %. With 20 patients and 0.90, it was
+87 % and 94 %.
 """
 
 from __future__ import annotations
