@@ -32,12 +32,14 @@ def duplicates(manifest: pd.DataFrame, near: float = NEAR) -> pd.DataFrame:
 
     One row a pair: `path`, `other`, `distance` in [0, 1], `across_splits`, and `patient_id` and `split` of both
     (`other_patient_id`, `other_split`); pairs across splits first, then those under two patients, then the nearest.
-    The size of the image, its bit depth and format, and which way it faces do not matter.
+    The size of the image, its bit depth and format, and which way it faces do not matter. Reading takes most of the
+    time, a fifteenth of a second an image; 10,000 are then compared within seconds.
 
     The limit is measured on 322 film and 247 digital mammograms and 400 synthetic ones, 468,996 pairs: the nearest were
     two images of one breast, at 0.325; left and right of a woman came no nearer than 0.379. 97 of them written again
     (at half the size, as JPEG of quality 60, with 16 bits, mirrored, with 1 % of noise) were at 0.111 or less from
-    themselves, at a quarter of the size at 0.238 or less. Cut by 3 % above and below, 87 % were still found.
+    themselves, at a quarter of the size at 0.238 or less. With a gamma of 0.8, 98 % were still found; cut by 3 % above
+    and below, 87 %.
     Raises MammoError where a file cannot be read or shows no breast.
     """
     check_manifest(manifest.drop(columns="split", errors="ignore"))  # a leaking split is no reason not to look
