@@ -146,10 +146,10 @@ def _updating(card) -> str:
 
 
 def _output(card) -> str:
-    limits = card["conformal"]
+    low, high = sorted((card["conformal"]["malignant_from"], card["conformal"]["benign_up_to"]))
     return (
         f"probability of malignant; alarm from {card['threshold']:.4f}, {card['threshold_rule']}; uncertain between "
-        f"{limits['malignant_from']:.4f} and {limits['benign_up_to']:.4f}"
+        f"{low:.4f} and {high:.4f}"
     )
 
 
@@ -168,7 +168,9 @@ RECORDED = {
     ("CLAIM 23",): lambda card: ", ".join(f"{name} {v}" for name, v in card["versions"].items()),
     ("CLAIM 24",): lambda card: card["weights"],
     ("CLAIM 25", "TRIPOD+AI 12c"): lambda card: f"in part: {card['training']}; seed {card['seed']}",
-    ("CLAIM 28", "TRIPOD+AI 12e"): lambda card: "MODEL_CARD.md, under: measured on the test patients",
+    ("CLAIM 28", "TRIPOD+AI 12e"): lambda card: (
+        "MODEL_CARD.md: measured on the test patients" if card["interval_method"] else EMPTY
+    ),
     ("CLAIM 29",): lambda card: card["interval_method"],
     ("CLAIM 32", "CLAIM 37"): lambda card: _measured(card, "auc", "average_precision", "brier"),
     ("TRIPOD+AI 23a",): lambda card: (
