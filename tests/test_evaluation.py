@@ -1,11 +1,24 @@
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score, roc_curve
 
 import mammo
-from mammo.decision import calibrated
-from mammo.evaluation import bootstrap, expected_calibration_error, measures, roc_band
+from mammo.decision import calibrated, log_odds
+from mammo.delong import auc_variance, interval
+from mammo.evaluation import (
+    answers_on_test,
+    bootstrap,
+    calibration_intercept,
+    calibration_slope,
+    expected_calibration_error,
+    fixed_on_validation,
+    measures,
+    roc_band,
+)
 
 LIMITS = {"benign_up_to": 0.5, "malignant_from": 0.5}
 
@@ -25,6 +38,12 @@ def scored(patients=120, images=2, signal=1.5, seed=0):
     return mammo.split_by_patient(table, seed=seed)
 
 
+@cache
+def usual():
+    """The report on the usual table; several tests look at it."""
+    return mammo.evaluate(scored())
+
+
 def line(report):
     return report["calibration"]["slope"], report["calibration"]["intercept"]
 
@@ -32,18 +51,17 @@ def line(report):
 def test_the_auc_is_sklearns_on_the_test_rows_alone():
     table = scored()
     test = table[table.split == "test"]
-    assert mammo.evaluate(table)["auc"] == pytest.approx(roc_auc_score(test.label == "malignant", test.probability))
+    assert usual()["auc"] == pytest.approx(roc_auc_score(test.label == "malignant", test.probability))
 
 
 def test_training_rows_change_nothing():
     table = scored()
     spoiled = table.assign(probability=table.probability.where(table.split != "train", 0.5))
-    assert mammo.evaluate(table) == mammo.evaluate(spoiled)
+    assert mammo.evaluate(spoiled) == usual()
 
 
 def test_the_threshold_comes_from_validation():
-    table = scored()
-    report = mammo.evaluate(table)
+    table, report = scored(), usual()
     other_test = table.assign(probability=table.probability.where(table.split != "test", 1 - table.probability))
     other = mammo.evaluate(other_test)
     assert (other["threshold"], other["calibration"]) == (report["threshold"], report["calibration"])
@@ -54,10 +72,69 @@ def test_the_threshold_comes_from_validation():
 
 
 def test_sensitivity_and_specificity_agree_with_the_confusion_matrix():
-    report = mammo.evaluate(scored())
+    report = usual()
     (true_negative, false_positive), (false_negative, true_positive) = report["confusion"]
     assert report["sensitivity"] == pytest.approx(true_positive / (true_positive + false_negative))
     assert report["specificity"] == pytest.approx(true_negative / (true_negative + false_positive))
+
+
+def test_predictive_values_agree_with_the_confusion_matrix():
+    report = usual()
+    (true_negative, false_positive), (false_negative, true_positive) = report["confusion"]
+    assert report["positive_predictive_value"] == pytest.approx(true_positive / (true_positive + false_positive))
+    assert report["negative_predictive_value"] == pytest.approx(true_negative / (true_negative + false_negative))
+
+
+def test_what_has_no_value_is_none():
+    """No alarm on any test image: of those that raised one, no share is malignant."""
+    table = scored()
+    report = mammo.evaluate(table.assign(probability=table.probability.where(table.split != "test", 1e-5)))
+    assert report["positive_predictive_value"] is None
+    assert report["positive_predictive_value_interval"] is None
+    assert report["calibration_slope"] is None, "all the same: no line"
+    assert report["negative_predictive_value"] == pytest.approx(0.5)
+
+
+def test_delongs_interval_is_there_and_close_to_the_bootstraps():
+    report = mammo.evaluate(scored(400))
+    assert report["auc_delong_interval"] == pytest.approx(report["auc_interval"], abs=0.02)
+    truth, probability, patients = answers_on_test(scored(400), fixed_on_validation(scored(400)))
+    assert report["auc_delong_interval"] == interval(*auc_variance(truth, probability, patients))
+
+
+def test_the_partial_auc_by_hand():
+    """McClish 1989: the area up to a false-positive rate of 0.1, moved so that chance is 0.5 and perfection 1."""
+    table = scored(400)
+    truth, p = (table.label == "malignant").to_numpy(int), table.probability.to_numpy()
+    fpr, tpr, _ = roc_curve(truth, p, drop_intermediate=False)
+    grid = np.linspace(0, 0.1, 20001)
+    area, worst, best = np.trapezoid(np.interp(grid, fpr, tpr), grid), 0.1**2 / 2, 0.1
+    measure = measures(0.5, LIMITS)["partial_auc"]
+    assert measure(truth, p, np.ones(len(p))) == pytest.approx((1 + (area - worst) / (best - worst)) / 2, abs=1e-4)
+    assert measure(truth, truth.astype(float), np.ones(len(p))) == 1
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (1, 0.7), (2, 0), (0.5, 1)])
+def test_calibration_slope_and_intercept_find_what_was_done(slope, intercept):
+    """Honest probabilities pulled apart by a line: the slope undoes it; the honest ones have 1 and 0."""
+    rng = np.random.default_rng(0)
+    honest = rng.beta(1, 2, 40000)
+    truth, weight = (rng.uniform(size=honest.size) < honest).astype(int), np.ones(honest.size)
+    said = calibrated(honest, slope, intercept)
+    assert calibration_slope(truth, said, weight) == pytest.approx(1 / slope, rel=0.05)
+    more = calibration_intercept(truth, said, weight)
+    if slope == 1:
+        assert more == pytest.approx(-intercept, abs=0.05)
+    assert calibrated(said, 1, more).mean() == pytest.approx(truth.mean()), "as much cancer said as there is"
+
+
+def test_the_calibration_slope_is_that_of_a_library():
+    rng = np.random.default_rng(1)
+    p, weight = rng.uniform(0.05, 0.95, 300), rng.integers(0, 3, 300).astype(float)
+    truth = (rng.uniform(size=300) < p**2).astype(int)
+    line = LogisticRegression(C=1e8, tol=1e-8, max_iter=1000).fit(log_odds(p)[:, None], truth, sample_weight=weight)
+    assert calibration_slope(truth, p, weight) == pytest.approx(line.coef_[0, 0], rel=1e-4)
+    assert np.isnan(calibration_slope(truth, np.where(truth == 1, 0.9, 0.1), weight)), "told apart perfectly"
 
 
 def test_random_scores_are_near_one_half():
@@ -91,8 +168,8 @@ def test_the_interval_covers_as_often_as_it_says():
 
 
 def test_the_seed_decides():
-    assert mammo.evaluate(scored(), seed=1) == mammo.evaluate(scored(), seed=1)
-    assert mammo.evaluate(scored(), seed=1)["auc_interval"] != mammo.evaluate(scored(), seed=2)["auc_interval"]
+    assert mammo.evaluate(scored(), seed=0) == usual()
+    assert mammo.evaluate(scored(), seed=1)["auc_interval"] != usual()["auc_interval"]
 
 
 def test_the_calibration_error_worked_out_by_hand():
@@ -144,6 +221,6 @@ def test_what_cannot_be_measured_is_refused(change, message):
 def test_the_report_fits_into_json():
     import json
 
-    report = mammo.evaluate(scored())
+    report = usual()
     assert json.loads(json.dumps(report)) == report
     assert report["sources"] == ["synthetic"]

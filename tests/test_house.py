@@ -17,6 +17,8 @@ PACKAGE = Path(mammo.__file__).parent
 FLOORS = {
     "errors": 1,
     "plots": 1,
+    "delong": 1,
+    "reporting": 1,
     "card": 2,
     "quantised": 3,
     "backend": 2,
@@ -26,6 +28,9 @@ FLOORS = {
     "network": 5,
     "decision": 3,
     "evaluation": 4,
+    "fingerprint": 4,
+    "comparison": 5,
+    "groups": 5,
     "synthetic": 3,
     "datasets": 3,
     "preprocessing": 3,
@@ -53,6 +58,11 @@ WITHOUT_TENSORFLOW = {
     "datasets",
     "decision",
     "evaluation",
+    "delong",
+    "comparison",
+    "groups",
+    "fingerprint",
+    "reporting",
 }
 HOME = {
     "matplotlib": {"plots"},

@@ -92,7 +92,7 @@ def test_wrong_weights_are_refused(tmp_path):
 
 
 def test_the_folder_and_its_card(saved, report):
-    assert {path.name for path in saved.iterdir()} == {"model.keras", "card.json", "MODEL_CARD.md"}
+    assert {path.name for path in saved.iterdir()} == {"model.keras", "card.json", "MODEL_CARD.md", "CHECKLIST.md"}
     card = json.loads((saved / "card.json").read_text())
     assert card["class_names"] == ["benign", "malignant"]
     assert card["image_size"] == [64, 64]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mammo.errors import MammoError
+from mammo.reporting import ITEMS, checklist
 
 CARD_KEYS = (
     "class_names",
@@ -29,11 +30,16 @@ CARD_KEYS = (
 
 MEASURES = (
     "auc",
+    "partial_auc",
     "average_precision",
     "sensitivity",
     "specificity",
+    "positive_predictive_value",
+    "negative_predictive_value",
     "brier",
     "expected_calibration_error",
+    "calibration_slope",
+    "calibration_intercept",
     "benign_covered",
     "malignant_covered",
     "uncertain",
@@ -41,13 +47,19 @@ MEASURES = (
 
 
 def check_card(card: dict, where: str) -> None:
-    """Raise MammoError where the card lacks something that an answer of its model depends on."""
+    """Raise MammoError where the card lacks what an answer of its model depends on, or fills an unknown item."""
     absent = [key for key in CARD_KEYS if not isinstance(card, dict) or key not in card]
     for part, keys in {"calibration": ("slope", "intercept"), "conformal": ("benign_up_to", "malignant_from")}.items():
         absent += [f"{part} {key}" for key in keys if not absent and key not in card[part]]
     if absent:
         raise MammoError(
             f"{where} lacks {', '.join(absent)}. Evaluate the model with mammo.evaluate and save it again."
+        )
+    strange = sorted(set(card.get("checklist", {})) - set(ITEMS))
+    if strange:
+        raise MammoError(
+            f"{where} fills {', '.join(strange)} of the checklists, which have no such item. Name items like CLAIM 44 "
+            "or TRIPOD+AI 18a."
         )
 
 
@@ -65,9 +77,10 @@ def read_card(folder: Path) -> dict:
 
 
 def write_card(folder: Path, card: dict) -> None:
-    """`card.json` for programs, `MODEL_CARD.md` for people."""
+    """`card.json` for programs, `MODEL_CARD.md` for people, `CHECKLIST.md` for reviewers."""
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     (folder / "MODEL_CARD.md").write_text(card_text(card), encoding="utf-8")
+    (folder / "CHECKLIST.md").write_text(checklist(card), encoding="utf-8")
 
 
 def write_familiar(folder: Path, familiar: dict[str, np.ndarray]) -> str:
@@ -106,11 +119,10 @@ def card_text(card: dict) -> str:
         f"| {split} | {n['patients']} | {n['images']} | {n['malignant_images']} |"
         for split, n in card["counts"].items()
     )
-    measured = "\n".join(
-        f"| {name.replace('_', ' ')} | {card[name]:.3f} | {low:.3f} to {high:.3f} |"
-        for name in MEASURES
-        for low, high in [card[f"{name}_interval"]]
-    )
+    rows = [(name, card[name], card[f"{name}_interval"]) for name in MEASURES if name in card]
+    if "auc_delong_interval" in card:
+        rows.insert(1, ("auc, by DeLong", card["auc"], card["auc_delong_interval"]))
+    measured = "\n".join(_measured(*row) for row in rows)
     return f"""# Model card
 
 A ResNet50 that answers {" or ".join(classes)} for one mammogram. For learning and research;
@@ -141,3 +153,9 @@ Measured on the test patients ({card["interval_method"]}):
 
 Confusion matrix at the threshold (rows the truth, columns the answer; {", ".join(classes)}): {card["confusion"]}
 """
+
+
+def _measured(name: str, value: float | None, interval: list[float] | None) -> str:
+    said = "no value" if value is None else f"{value:.3f}"
+    ends = "none" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+    return f"| {name.replace('_', ' ')} | {said} | {ends} |"

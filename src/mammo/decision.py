@@ -27,7 +27,7 @@ def threshold_at_sensitivity(truth, probability, target: float) -> float:
 
 def calibrated(probability, slope: float, intercept: float):
     """The probability whose log-odds are `slope` times the model's plus `intercept`; the order, and the AUC, stay."""
-    return expit(slope * _log_odds(probability) + intercept)
+    return expit(slope * log_odds(probability) + intercept)
 
 
 def fit_calibration(truth, probability) -> tuple[float, float]:
@@ -41,7 +41,7 @@ def fit_calibration(truth, probability) -> tuple[float, float]:
     truth = np.asarray(truth)
     positive, negative = truth.sum(), (1 - truth).sum()
     target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    odds = _log_odds(probability)
+    odds = log_odds(probability)
 
     def loss(parameters):
         z = np.exp(parameters[0]) * odds + parameters[1]
@@ -97,7 +97,7 @@ def combine(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
     sides = scored["laterality"] if "laterality" in scored else pd.Series(None, index=scored.index, dtype=object)
     if not sides.isin(["L", "R"]).all():
         raise MammoError("Views can only be combined where the column laterality says L or R for every image.")
-    table = scored.assign(probability=_log_odds(scored["probability"]))
+    table = scored.assign(probability=log_odds(scored["probability"]))
     rules = {name: "first" for name in table.columns if name not in LEVELS["breast"]} | {"probability": "mean"}
     if "label" in table:
         table["label"] = pd.Categorical(table["label"], SEVERITY, ordered=True)
@@ -111,5 +111,6 @@ def combine(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
     return table.assign(probability=expit(table["probability"]))
 
 
-def _log_odds(probability) -> np.ndarray:
+def log_odds(probability) -> np.ndarray:
+    """The log-odds of a probability, which is kept away from 0 and 1 by 1e-7."""
     return logit(np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7))

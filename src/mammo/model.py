@@ -139,7 +139,7 @@ def image_size_of(model: keras.Model) -> tuple[int, int]:
 
 
 def save_classifier(folder, model: keras.Model, report: dict, seed: int = 0, familiar=None, **facts) -> dict:
-    """Write `model.keras`, `card.json` and `MODEL_CARD.md`, whole or not at all; returns the card.
+    """Write `model.keras`, `card.json`, `MODEL_CARD.md` and `CHECKLIST.md`, whole or not at all; returns the card.
 
     With `familiar`, from `mammo.learn_familiar`, also `familiar.npz`: then predictions say how far an image is from
     those that the model knows. `report` is what `mammo.evaluate` returned, `seed` the training's; further `facts` go
