@@ -45,6 +45,7 @@ FLOORS = {
     "training": 8,
     "pretraining": 8,
     "notebook": 8,
+    "distributed": 9,
 }
 WITHOUT_TENSORFLOW = {
     "errors",
@@ -72,6 +73,7 @@ HOME = {
     "pydicom": {"reading", "synthetic"},
     "imagecodecs": {"reading"},
     "openvino": {"network"},
+    "ray": {"distributed"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

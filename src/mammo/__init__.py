@@ -39,6 +39,7 @@ _HOME = {
 _MODULES = {
     "datasets",
     "decision",
+    "distributed",
     "evaluation",
     "manifest",
     "notebook",

@@ -38,20 +38,30 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
     """
     folder, table = Path(folder), Path(table)
     classifier = classifier or load_classifier()
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.resolve() != table.resolve()]
-    names = [path.relative_to(folder).as_posix() for path in files if path.name not in JUNK and path.name[0] != "."]
-    if not names:
-        raise MammoError(f"There are no files in {folder}. Check the path and the spelling.")
-    done = _rows_in(table)
+    names, done = files_in(folder, table), _rows_in(table)
     with table.open("a", newline="", encoding="utf-8") as file, tqdm(total=len(names), unit="file") as progress:
         writer = csv.DictWriter(file, COLUMNS)
         if not done:
             writer.writeheader()
         progress.update(len(done & set(names)))
-        for rows in _scored(classifier, folder, [name for name in names if name not in done], workers):
+        for rows in answered(classifier, folder, [name for name in names if name not in done], workers):
             writer.writerows(rows)
             file.flush()
             progress.update(len(rows))
+    return read_answers(table)
+
+
+def files_in(folder: Path, table: Path) -> list[str]:
+    """The files to ask about, relative to the folder; raises MammoError where there are none."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.resolve() != table.resolve()]
+    names = [path.relative_to(folder).as_posix() for path in files if path.name not in JUNK and path.name[0] != "."]
+    if not names:
+        raise MammoError(f"There are no files in {folder}. Check the path and the spelling.")
+    return names
+
+
+def read_answers(table: Path) -> pd.DataFrame:
+    """A table of answers, as it was written."""
     return pd.read_csv(table, dtype={"file": str, "warnings": str, "error": str})
 
 
@@ -68,7 +78,7 @@ def _rows_in(table: Path) -> set[str]:
     return set(pd.read_csv(table, dtype=str)["file"])
 
 
-def _scored(classifier: Classifier, folder: Path, names: list[str], workers: int) -> Iterator[list[dict]]:
+def answered(classifier: Classifier, folder: Path, names: list[str], workers: int = 2) -> Iterator[list[dict]]:
     """Rows for a batch of files at a time; the next batch is read while the model works on this one."""
     size = classifier.image_size
 

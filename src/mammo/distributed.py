@@ -1,0 +1,92 @@
+"""`mammo.score_folder` on all the machines of a Ray cluster, for archives of millions of files.
+
+    from functools import partial
+    from mammo import distributed, load_classifier
+
+    load = partial(load_classifier, "fast", runtime="openvino")
+    table = distributed.score_folder("archive", "scores.csv", load)
+
+Ray (https://docs.ray.io) hands the files out, watches over the machines and asks again where one is lost; without a
+cluster it uses the processors of this one. Every machine must reach the folder, the table and the model under the same
+paths. Each content is answered once: its answer lies beside the table under a name that stands for the file's bytes and
+the model, written whole or not at all. So a file that comes twice, a lost machine and a second start cost nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from mammo.card import sha256_of
+from mammo.errors import MammoError
+from mammo.prediction import Classifier, load_classifier
+from mammo.scoring import BATCH, COLUMNS, answered, files_in, read_answers
+
+
+def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier, processes: int = 1) -> pd.DataFrame:
+    """Ask about every file in a folder and its sub-folders; write, and return, the table of `mammo.score_folder`.
+
+    It has a further column, `sha256`, of the file's content. `load` makes the classifier, once in each of the
+    `processes`, which Ray spreads over its machines. Raises MammoError where Ray is missing or the folder is empty.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MammoError("Ray is not installed. Install it with `pip install 'ray[data]'`.") from None
+    folder, table = Path(folder).resolve(), Path(table).resolve()
+    answers = table.with_suffix(".answers")
+    names = [name for name in files_in(folder, table) if answers not in (folder / name).parents]
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    rows = ray.data.from_items([{"file": name} for name in names]).map_batches(
+        _Scorer,
+        fn_constructor_args=(folder, answers, load),
+        batch_size=4 * BATCH,
+        concurrency=processes,
+    )
+    partial = table.with_suffix(".partial")
+    with partial.open("w", newline="", encoding="utf-8") as file, tqdm(total=len(names), unit="file") as progress:
+        writer = csv.DictWriter(file, (*COLUMNS, "sha256"))
+        writer.writeheader()
+        for row in rows.iter_rows():
+            writer.writerow(json.loads(row["answer"]))
+            progress.update()
+    os.replace(partial, table)
+    return read_answers(table)
+
+
+class _Scorer:
+    """What runs in a process of Ray: files -> their answers, from the folder of answers where they are there."""
+
+    def __init__(self, folder: Path, answers: Path, load: Callable[[], Classifier]):
+        self.folder, self.answers, self.classifier = folder, answers, load()
+        self.model = json.dumps(self.classifier.card, sort_keys=True)
+
+    def __call__(self, batch: dict) -> dict:
+        names = [str(name) for name in batch["file"]]
+        contents = {name: sha256_of(self.folder / name) for name in names}
+        first = {content: name for name, content in reversed(contents.items())}
+        new = [name for content, name in first.items() if not self._path(content).is_file()]
+        for rows in answered(self.classifier, self.folder, new):
+            for row in rows:
+                self._keep(self._path(contents[row["file"]]), row)
+        found = [json.loads(self._path(contents[name]).read_text(encoding="utf-8")) for name in names]
+        rows = [row | {"file": name, "sha256": contents[name]} for name, row in zip(names, found, strict=True)]
+        return {"answer": [json.dumps(row) for row in rows]}
+
+    def _path(self, content: str) -> Path:
+        name = hashlib.sha256(f"{content} {self.model}".encode()).hexdigest()
+        return self.answers / name[:2] / f"{name}.json"
+
+    @staticmethod
+    def _keep(path: Path, row: dict) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(row), encoding="utf-8")
+        os.replace(partial, path)

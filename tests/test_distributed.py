@@ -1,0 +1,87 @@
+"""Ray on this machine; the classifier is a real one, loaded in Ray's own processes."""
+
+import os
+import shutil
+from functools import partial
+
+import pandas as pd
+import pytest
+
+import mammo
+from mammo import distributed
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def films(demo, tmp_path_factory):
+    """Six images, one of them under two names, and a text file."""
+    folder = tmp_path_factory.mktemp("archive") / "films"
+    (folder / "more").mkdir(parents=True)
+    for place, path in enumerate(demo.path[:6]):
+        shutil.copy(path, folder / ("more" if place > 3 else ".") / f"{place}.png")
+    shutil.copy(folder / "1.png", folder / "more" / "again.png")
+    (folder / "readme.png").write_text("no image")
+    return folder
+
+
+def times(table):
+    """Answer file -> when it was written."""
+    return {path.name: path.stat().st_mtime_ns for path in table.with_suffix(".answers").rglob("*.json")}
+
+
+def test_the_table_is_that_of_one_machine_and_each_content_is_answered_once(films, saved, tmp_path):
+    load = partial(mammo.load_classifier, saved)
+    alone = mammo.score_folder(films, tmp_path / "alone.csv", load())
+    table = distributed.score_folder(films, tmp_path / "scores.csv", load, processes=2)
+    pd.testing.assert_frame_equal(table.drop(columns="sha256"), alone, rtol=1e-4)
+    assert table["sha256"].nunique() == len(times(tmp_path / "scores.csv")) == len(table) - 1
+
+
+def test_a_second_start_asks_only_about_what_has_no_answer(films, saved, tmp_path):
+    path, load = tmp_path / "scores.csv", partial(mammo.load_classifier, saved)
+    first = distributed.score_folder(films, path, load)
+    before = times(path)
+    lost = sorted(path.with_suffix(".answers").rglob("*.json"))[2]
+    lost.unlink()
+    (lost.parent / "half.json.1.partial").write_text('{"file"')  # a machine went down in the middle
+    path.unlink()
+    pd.testing.assert_frame_equal(distributed.score_folder(films, path, load), first, rtol=1e-4)
+    after = times(path)
+    assert {name for name in after if after[name] != before[name]} == {lost.name}
+
+
+def test_a_machine_that_is_lost_costs_nothing(films, saved, tmp_path):
+    """The first process that loads the model dies of it; Ray starts another."""
+
+    def load(folder, marker):
+        if not marker.exists():
+            marker.touch()
+            os._exit(1)
+        return mammo.load_classifier(folder)
+
+    dying = partial(load, saved, tmp_path / "died")
+    table = distributed.score_folder(films, tmp_path / "scores.csv", dying)
+    assert (tmp_path / "died").exists()
+    assert len(table) == 8
+    assert table["probability"].notna().sum() == 7
+
+
+def test_another_model_gives_another_answer(films, saved, tmp_path):
+    path = tmp_path / "scores.csv"
+    distributed.score_folder(films, path, partial(mammo.load_classifier, saved))
+    first = set(times(path))
+    distributed.score_folder(films, path, mammo.load_classifier)
+    assert len(set(times(path)) - first) == len(first)
+
+
+def test_an_archive_without_files(tmp_path):
+    with pytest.raises(mammo.MammoError, match="no files in"):
+        distributed.score_folder(tmp_path, tmp_path / "scores.csv")
