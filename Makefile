@@ -7,13 +7,16 @@ LOWEST := .venv-lowest
 LIMIT := tornado_settings='{"websocket_max_message_size": 268435456}'
 BIG_UPLOADS := --ServerApp.$(LIMIT) --Voila.$(LIMIT)
 
-.PHONY: help demo test test-browser test-lowest lint format lab app notebook-outputs clean
+.PHONY: help demo bench test test-browser test-lowest lint format lab app notebook-outputs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready ## run the notebooks; the results go to artifacts/
 	$(VENV)/bin/python notebooks/run.py demo
+
+bench: $(VENV)/ready ## measure each claim of speed, side by side with the plain way; an hour
+	for name in training prediction cold_start reading latency generation scaling; do $(VENV)/bin/python benchmarks/$$name.py; done
 
 test: $(VENV)/ready lint ## lint, unit tests and all notebooks
 	$(VENV)/bin/python -m pytest

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from scipy.special import expit, logit
 
 from mammo.errors import MammoError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COVERAGE = 0.9
 # Of 1,000 screened women 5.1 had a cancer that was found and 0.8 one that was missed: Lehman et al., National
@@ -94,13 +98,12 @@ def combine(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
     """
     if level not in LEVELS:
         raise MammoError(f"There is no level {level!r}; choose {' or '.join(LEVELS)}.")
-    sides = scored["laterality"] if "laterality" in scored else pd.Series(None, index=scored.index, dtype=object)
-    if not sides.isin(["L", "R"]).all():
+    if "laterality" not in scored or not scored["laterality"].isin(["L", "R"]).all():
         raise MammoError("Views can only be combined where the column laterality says L or R for every image.")
     table = scored.assign(probability=log_odds(scored["probability"]))
     rules = {name: "first" for name in table.columns if name not in LEVELS["breast"]} | {"probability": "mean"}
     if "label" in table:
-        table["label"] = pd.Categorical(table["label"], SEVERITY, ordered=True)
+        table["label"] = table["label"].astype("category").cat.set_categories(SEVERITY, ordered=True)
         rules["label"] = "max"
     table = table.groupby(LEVELS["breast"], as_index=False, sort=False).agg(rules)
     if level == "patient":

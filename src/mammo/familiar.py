@@ -11,13 +11,16 @@ samples, NeurIPS 2018), in multiples of what 99 of 100 familiar images keep with
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from mammo.errors import MammoError
-from mammo.inputs import Inputs, run_batches
 from mammo.manifest import rows_of
 from mammo.network import LAYERS, features_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DIRECTIONS, FEWEST, INSIDE = 48, 40, 0.99
 PARTS = ("mean", "spread", "axes", "scale", "limits")
@@ -29,6 +32,7 @@ def learn_familiar(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np
     Raises MammoError where there are too few of them.
     """
     from mammo.backend import keras
+    from mammo.inputs import Inputs, run_batches
     from mammo.model import image_size_of
 
     rows = rows_of(manifest, "validation")

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from mammo.errors import MammoError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASS_NAMES = ("benign", "malignant")
 LABELS = (*CLASS_NAMES, "normal")
@@ -27,12 +30,14 @@ PATH_COLUMNS = ("path", "mask_path")
 
 def load_manifest(path) -> pd.DataFrame:
     """Read a manifest and check it; raises MammoError that names the rows at fault."""
+    import pandas as pd  # costs as much time and memory as an answer, which needs no table
+
     path = Path(path)
     if not path.is_file():
         raise MammoError(f"{path}: there is no such manifest. Generate one, or build one with mammo.datasets.")
     try:
         manifest = pd.read_csv(path, dtype={"patient_id": str, "path": str}, keep_default_na=True)
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+    except ValueError as error:  # what is damaged, and what is not text
         raise MammoError(f"{path.name} cannot be read as a CSV table ({error}).") from None
     for column in manifest.columns.intersection(PATH_COLUMNS):
         known = manifest[column].notna()

@@ -7,11 +7,11 @@ classifier.predict("image.dcm").probability
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from mammo import network
 from mammo.card import read_card, read_familiar, write_card, write_familiar
@@ -19,13 +19,13 @@ from mammo.decision import SCREENING_PREVALENCE, calibrated, combine, positive_p
 from mammo.errors import MammoError
 from mammo.explanation import heatmap
 from mammo.familiar import unlike
-from mammo.inputs import Inputs, run_batches
 from mammo.manifest import CLASS_NAMES
 from mammo.preprocessing import Breast, image_doubts, on_original, prepare, shape_doubt
 from mammo.reading import Mammogram
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
 NOT_A_MAMMOGRAM = 2.5  # times the limit of familiar content: above what real mammograms reach that only look strange
@@ -51,12 +51,19 @@ class Prediction:
     unlike: dict[str, float]
     """How far the image's texture and content are from what the model knows, in multiples of the limit of
     99 of 100 familiar images; empty where the model has not learned what is familiar."""
-    heatmap: np.ndarray
-    """float32 in [0, 1], of the size of `mammogram.image`: Grad-CAM; 0 beside the breast."""
+    evidence: np.ndarray
+    """What each cell of the network's last map adds to the log-odds of malignant, float32 (rows, columns)."""
+    image_size: tuple[int, int]
+    """(height, width) of the model's input."""
     breast: Breast
     mammogram: Mammogram
     warnings: tuple[str, ...]
     disclaimer: str = DISCLAIMER
+
+    @cached_property
+    def heatmap(self) -> np.ndarray:
+        """float32 in [0, 1], of the size of `mammogram.image`: Grad-CAM; 0 beside the breast."""
+        return on_original(heatmap(self.evidence, self.image_size), self.breast)
 
     @property
     def above_threshold(self) -> bool:
@@ -145,7 +152,8 @@ class Classifier:
             prevalence=prevalence,
             predictive_value=worth,
             unlike=distance,
-            heatmap=on_original(heatmap(row[1], self.image_size), breast),
+            evidence=row[1],
+            image_size=self.image_size,
             breast=breast,
             mammogram=mammogram,
             warnings=mammogram.warnings + strange + image_doubts(mammogram, breast, shape),
@@ -157,6 +165,8 @@ class Classifier:
         The rule is `mammo.combine`'s: the mean of the log-odds in a breast, the higher breast for the patient. Raises
         MammoError where a file does not say which breast it shows: only DICOM files can.
         """
+        import pandas as pd  # costs as much time and memory as an answer; only tables need it
+
         answers = [self.predict(path) for path in paths]
         unknown = [answer.mammogram.file for answer in answers if answer.mammogram.laterality is None]
         if unknown or not answers:
@@ -228,6 +238,7 @@ def load_classifier(folder=None, runtime: str = "keras", precision: str = "float
 
 def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
     """The manifest with a column `probability`: the model's own for malignant, before calibration."""
+    from mammo.inputs import Inputs, run_batches
     from mammo.model import image_size_of
 
     answers = run_batches(model, Inputs(manifest, image_size_of(model)), batch_size, "predicting")

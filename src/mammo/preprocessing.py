@@ -49,12 +49,13 @@ def find_breast(image: np.ndarray) -> Breast:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
     part = np.s_[box[0] : box[2], box[1] : box[3]]
-    cut = np.where(mask[part], image[part], 0).astype(np.float32)
+    cut, inside = image[part], mask[part]
     mirrored = _chest_wall_is_right(mask)
     if mirrored:
-        cut = np.ascontiguousarray(cut[:, ::-1])
-    white = np.percentile(cut[cut > 0], 99.5)
-    return Breast(image=np.clip(cut / white, 0, 1), box=box, mirrored=mirrored, mask=mask)
+        cut, inside = cut[:, ::-1], inside[:, ::-1]
+    cut = np.where(inside, cut, np.float32(0))
+    cut /= np.float32(np.percentile(cut[cut > 0], 99.5, overwrite_input=True))
+    return Breast(image=np.clip(cut, 0, 1, out=cut), box=box, mirrored=mirrored, mask=mask)
 
 
 def breast_mask(image: np.ndarray) -> np.ndarray:

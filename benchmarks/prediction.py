@@ -1,0 +1,82 @@
+"""How many images a second are scored, and does every way say the same?
+
+    python benchmarks/prediction.py
+
+The demo model on 1,000 synthetic mammograms: Keras' `predict` in batches of 32, and what `Classifier.export` wrote, run
+by OpenVINO. Speed: the network alone, five times 128 images, the ways taking turns. Answers: the largest difference of
+a probability, and how many decisions differ, at the threshold and in the classes that remain possible.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+import mammo
+from mammo.decision import calibrated, possible
+from mammo.inputs import Inputs
+from mammo.manifest import class_indices
+
+PATIENTS, RUNS, TIMED, BATCH = 250, 5, 128, 32
+PRECISIONS = ("float32", "bfloat16")
+
+
+def ways_of(folder: Path) -> dict:
+    """Name -> function of model inputs that gives their probabilities of malignant."""
+    classifier = mammo.load_classifier()
+    classifier.export(folder)
+    ways = {"Keras predict": lambda x: classifier.model.predict(x, batch_size=BATCH, verbose=0)[:, 1]}
+    for precision in PRECISIONS:
+        run = mammo.load_classifier(folder, runtime="openvino", precision=precision).run
+        ways[f"OpenVINO, {precision}"] = lambda x, run=run: in_batches(run, x)
+    return ways
+
+
+def in_batches(run, x: np.ndarray) -> np.ndarray:
+    """Probabilities of malignant, a batch at a time."""
+    return np.concatenate([run(x[start : start + BATCH])[0][:, 1] for start in range(0, len(x), BATCH)])
+
+
+def main() -> None:
+    """Print both tables."""
+    with tempfile.TemporaryDirectory() as scratch:
+        manifest = mammo.generate_dataset(Path(scratch) / "data", patients=PATIENTS, seed=20_273)
+        ways = ways_of(Path(scratch) / "fast")
+        card = mammo.load_classifier().card
+        inputs, found = Inputs(manifest, card["image_size"]), {name: [] for name in ways}
+        times = {name: [] for name in ways}
+        for start in range(0, len(inputs), TIMED):
+            x = inputs[np.arange(start, min(start + TIMED, len(inputs)))]
+            for name, way in ways.items():
+                begun = time.perf_counter()
+                found[name].append(way(x))
+                times[name].append((time.perf_counter() - begun) / len(x))
+    truth, first = class_indices(manifest), next(iter(ways))
+    expected = calibrated(np.concatenate(found[first]), card["calibration"]["slope"], card["calibration"]["intercept"])
+    print("| way | images a second | times Keras | largest difference | other decisions | AUC |")
+    print("|---" * 6 + "|")
+    for name in ways:
+        raw = np.concatenate(found[name])
+        said = calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"])
+        other = (said >= card["threshold"]) != (expected >= card["threshold"])
+        other |= (possible(said, card["conformal"]) != possible(expected, card["conformal"])).any(axis=1)
+        took, ratio = (
+            np.array(times[name][1 : RUNS + 1]),
+            np.array(times[first][1 : RUNS + 1]) / times[name][1 : RUNS + 1],
+        )
+        print(
+            f"| {name} | {1 / np.median(took):.1f} | {np.median(ratio):.1f} ({ratio.min():.1f} to {ratio.max():.1f}) | "
+            f"{np.abs(raw - np.concatenate(found[first])).max():.1e} | {other.sum()} of {len(truth)} | "
+            f"{roc_auc_score(truth, raw):.4f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What training costs with 100, 1,000 and 10,000 images: time and peak memory.
+
+    python benchmarks/scaling.py --plot docs/scaling.png
+
+`train_head` (5 epochs) and `fine_tune` (1 epoch) from an empty cache, each number of images in a process of its own.
+Images of 192 x 144 pixels, an input of 224 x 224, no copies. Minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+NUMBERS = (100, 1000, 10_000)
+TRAINING = """
+import sys, mammo
+manifest = mammo.load_manifest(folder + "/manifest.csv")
+model = mammo.build_model("demo", image_size=(224, 224))
+options = {"copies": 0, "patience": 99, "cache": folder + "/cache"}
+mammo.train_head(model, manifest, epochs=5, **options)
+mammo.fine_tune(model, manifest, epochs=1, **options)
+"""
+
+
+def measured(folder: Path) -> tuple[float, float]:
+    """Seconds and megabytes of a training in a fresh process."""
+    begun = time.perf_counter()
+    child = subprocess.Popen([sys.executable, "-c", f"folder = {str(folder)!r}\n{TRAINING}"], stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    assert status == 0
+    return time.perf_counter() - begun, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+
+
+def dataset(folder: Path, images: int) -> None:
+    """A data set whose training and validation images are `images` in number; in a process of its own."""
+    code = (
+        "import mammo; from pathlib import Path; "
+        f"table = mammo.generate_dataset({str(folder)!r}, patients={images // 4 + 40}, seed=7, image_size=(192, 144), "
+        "formats=['png8']); table = mammo.split_by_patient(table, (0.7, 0.2, 0.1)); "
+        f"table = table[table.split != 'test'].head({images}); mammo.save_manifest(table, Path({str(folder)!r}) / "
+        "'manifest.csv')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+
+
+def plot(rows: list[tuple], path) -> None:
+    """Time and memory by number of images."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2))
+    numbers, seconds, megabytes = zip(*rows, strict=True)
+    for axis, values, name in zip(axes, (seconds, megabytes), ("seconds", "peak memory, MB"), strict=True):
+        axis.plot(numbers, values, "o-")
+        axis.set(xscale="log", xlabel="images", ylabel=name)
+        axis.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(0, 1.2 * max(megabytes))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main(numbers, picture) -> None:
+    """Print a table, and draw it."""
+    rows = []
+    print("| images | seconds | milliseconds an image | peak memory, MB |\n|---|---|---|---|")
+    for number in numbers:
+        with tempfile.TemporaryDirectory() as scratch:
+            dataset(Path(scratch), number)
+            rows.append((number, *measured(Path(scratch))))
+        print(f"| {number:,} | {rows[-1][1]:.0f} | {1000 * rows[-1][1] / number:.0f} | {rows[-1][2]:.0f} |", flush=True)
+    if picture:
+        plot(rows, picture)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--numbers", type=int, nargs="*", default=NUMBERS)
+    parser.add_argument("--plot", metavar="FILE")
+    given = parser.parse_args()
+    main(given.numbers, given.plot)
