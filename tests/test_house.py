@@ -45,8 +45,14 @@ FLOORS = {
     "training": 8,
     "pretraining": 8,
     "notebook": 8,
+    "radiomics": 1,
+    "folds": 5,
+    "transfer": 9,
+    "benchmark": 10,
 }
 WITHOUT_TENSORFLOW = {
+    "radiomics",
+    "folds",
     "errors",
     "plots",
     "manifest",
