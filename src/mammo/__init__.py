@@ -36,6 +36,7 @@ _HOME = {
     "score_folder": "scoring",
     "split_by_patient": "manifest",
     "train_head": "training",
+    "with_validation": "manifest",
 }
 _MODULES = {
     "datasets",

@@ -122,6 +122,21 @@ def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: 
     return result
 
 
+def with_validation(manifest: pd.DataFrame, share: float = 0.2, seed: int = 0) -> pd.DataFrame:
+    """The manifest with a share of its training patients as validation; the owner's test stays as it is.
+
+    Raises MammoError where there is no training part, or one of the two would lack a class.
+    """
+    train = rows_of(manifest, "train")
+    malignant = (train["label"] == "malignant").groupby(train["patient_id"].astype(str)).any().sort_index()
+    try:
+        _, validation = _halve(malignant, share, seed)
+    except ValueError:
+        raise MammoError(f"{len(malignant)} training patients are too few to take a validation from.") from None
+    moved = (manifest["split"] == "train") & manifest["patient_id"].astype(str).isin(validation.index)
+    return manifest.assign(split=manifest["split"].mask(moved, "validation"))
+
+
 def _halve(malignant: pd.Series, share: float, seed: int) -> tuple[pd.Series, pd.Series]:
     from sklearn.model_selection import train_test_split  # costs a third of a second, which an answer need not wait for
 

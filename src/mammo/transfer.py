@@ -74,7 +74,8 @@ def fine_tuned_reader(
     """A reader for `mammo.folds`: `mammo.train_head`, then `mammo.fine_tune`, from the same start in every fold.
 
     A fifth of a fold's training patients is the validation that stops the training; from its scores the threshold
-    comes too. With `flips` a score is the mean over the image and the same upside down.
+    comes too. With `flips` a score is the mean over the image and the same upside down. The changed copies of an image
+    are the same in every fold, so that what is frozen is computed once for all.
     """
     precision = precision or native_precision()
     manifest = manifest.reset_index(drop=True)
@@ -96,8 +97,8 @@ def fine_tuned_reader(
         rows = manifest.assign(split=split).iloc[np.concatenate([learn, own, test])]
         model.set_weights(start)
         with without_stderr(), redirect_stdout(io.StringIO()):  # one progress bar, that of the folds, is enough
-            training.train_head(model, rows, seed=seed, cache=folder, precision=precision)
-            training.fine_tune(model, rows, epochs=epochs, seed=seed, cache=folder, precision=precision)
+            training.train_head(model, rows, cache=folder, precision=precision)
+            training.fine_tune(model, rows, epochs=epochs, cache=folder, precision=precision)
         scores = np.full(len(manifest), np.nan)
         scores[own] = said(own)
         return said(test), scores
