@@ -1,6 +1,6 @@
 """Run notebooks from the top, with a progress bar.
 
-python notebooks/run.py demo                      # 01 to 03, results under artifacts/
+python notebooks/run.py demo                      # 01 to 04, results under artifacts/
 python notebooks/run.py store-outputs             # renew the outputs that the tests compare
 """
 
@@ -48,10 +48,10 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
 
 def demo() -> None:
-    """Notebooks 01 to 03; their HTML, and a few plain lines about what came out."""
+    """Notebooks 01 to 04; their HTML, and a few plain lines about what came out."""
     folder = artifacts()
     begun = time.time()
-    for path in NOTEBOOKS[:3]:
+    for path in NOTEBOOKS:
         html, _ = HTMLExporter().from_notebook_node(execute(path))
         (folder / f"{path.stem}.html").write_text(html, encoding="utf-8")
     card = json.loads((folder / "model" / "card.json").read_text())

@@ -46,8 +46,14 @@ FLOORS = {
     "pretraining": 8,
     "notebook": 8,
     "distributed": 9,
+    "radiomics": 1,
+    "folds": 5,
+    "transfer": 9,
+    "benchmark": 10,
 }
 WITHOUT_TENSORFLOW = {
+    "radiomics",
+    "folds",
     "errors",
     "plots",
     "manifest",

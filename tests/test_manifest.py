@@ -113,3 +113,40 @@ def test_normal_counts_as_not_malignant():
     rows = pd.DataFrame({"label": ["normal", "benign", "malignant"]})
     np.testing.assert_array_equal(class_indices(rows), [0, 0, 1])
     assert mammo.CLASS_NAMES == ("benign", "malignant")
+
+
+def test_a_validation_is_taken_from_the_training_patients_and_the_test_stays(demo):
+    owners = demo.assign(split=demo["split"].replace("validation", "train"))
+    table = mammo.with_validation(owners, seed=1)
+    pd.testing.assert_series_equal(table["split"] == "test", owners["split"] == "test")
+    train, validation = (table[table["split"] == split] for split in ("train", "validation"))
+    assert not set(train["patient_id"]) & set(validation["patient_id"])
+    assert validation["patient_id"].nunique() == round(0.2 * owners[owners.split == "train"].patient_id.nunique())
+    for part in (train, validation):
+        assert 0 < (part["label"] == "malignant").mean() < 1
+    with pytest.raises(mammo.MammoError, match="too few to take a validation from"):
+        mammo.with_validation(owners[owners["split"] == "train"].head(8))
+    with pytest.raises(mammo.MammoError, match="no train images"):
+        mammo.with_validation(owners[owners["split"] == "test"])
+
+
+def test_squares_may_be_several_of_an_image_but_not_the_same(demo):
+    lesions = demo.dropna(subset=["x"]).head(2)
+    twice = pd.concat([lesions, lesions.assign(x=lesions["x"] + 5), lesions])
+    squares = mammo.lesion_squares(twice)
+    assert len(squares) == 4
+    assert len(mammo.manifest.squares_of(squares)) == 4
+    assert mammo.manifest.squares_of(lesions) == [None, None]
+    with pytest.raises(mammo.MammoError, match="listed twice"):
+        mammo.check_manifest(pd.concat([squares, squares]))
+    with pytest.raises(mammo.MammoError, match="no column radius: nobody has located them"):
+        mammo.lesion_squares(lesions.drop(columns="radius"))
+    with pytest.raises(mammo.MammoError, match="has no rows"):
+        mammo.lesion_squares(lesions.assign(x=None))
+    assert mammo.lesion_squares(lesions, side=100)["square"].tolist() == [100.0, 100.0]
+
+
+def test_squares_survive_the_csv(demo, tmp_path):
+    squares = mammo.lesion_squares(demo)
+    again = mammo.load_manifest(mammo.save_manifest(squares, tmp_path / "squares.csv"))
+    assert mammo.manifest.squares_of(again) == mammo.manifest.squares_of(squares)

@@ -166,3 +166,12 @@ def test_import_mammo_costs_no_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_published_data_set_is_found_where_mammo_data_says(tmp_path, monkeypatch):
+    monkeypatch.delenv("MAMMO_DATA", raising=False)
+    assert mammo.notebook.published("all-mias") is None
+    monkeypatch.setenv("MAMMO_DATA", str(tmp_path))
+    assert mammo.notebook.published("all-mias") is None
+    (tmp_path / "all-mias").mkdir()
+    assert mammo.notebook.published("all-mias") == tmp_path / "all-mias"

@@ -25,6 +25,7 @@ _HOME = {
     "generate_dataset": "synthetic",
     "grad_cam": "explanation",
     "learn_familiar": "familiar",
+    "lesion_squares": "manifest",
     "load_classifier": "prediction",
     "load_manifest": "manifest",
     "noise_dataset": "synthetic",
@@ -35,6 +36,7 @@ _HOME = {
     "score_folder": "scoring",
     "split_by_patient": "manifest",
     "train_head": "training",
+    "with_validation": "manifest",
 }
 _MODULES = {
     "datasets",

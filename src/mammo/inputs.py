@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from mammo import preprocessing, reading
 from mammo.card import sha256_of
 from mammo.errors import MammoError
+from mammo.manifest import squares_of
 from mammo.preprocessing import prepare
 
 WORKERS = min(8, os.cpu_count() or 1)  # each holds an image of full size
@@ -38,6 +39,7 @@ class Inputs:
 
     def __init__(self, manifest: pd.DataFrame, image_size, copies=0, seed: int = 0):
         self.paths = [Path(path) for path in manifest["path"]]
+        self.squares = squares_of(manifest)
         self.image_size, self.seed = tuple(image_size), seed
         versions = np.broadcast_to(copies, len(self.paths)) + 1
         self.rows = np.repeat(np.arange(len(self.paths)), versions)
@@ -61,7 +63,7 @@ class Inputs:
 
     def _read(self, row: int):
         try:
-            return prepare(self.paths[row], self.image_size)[2]
+            return prepare(self.paths[row], self.image_size, square=self.squares[row])[2]
         except MammoError as error:
             return error
 
@@ -82,7 +84,7 @@ class Inputs:
         """What an input depends on: the file's content, this package's way to prepare it, size, copy and seed."""
         made = f"{_way_of_preparing()} {self.image_size}"
         return [
-            f"{self._contents[row]} {made} {f'{version} {self.seed}' if version else 0}"
+            f"{self._contents[row]} {self.squares[row]} {made} {f'{version} {self.seed}' if version else 0}"
             for row, version in zip(self.rows, self.version, strict=True)
         ]
 

@@ -5,7 +5,8 @@
 
 Columns: `path, label, patient_id, laterality, view, split, source` and, where known, `lesion_type, density,
 mask_path, x, y, radius` (pixels of the file; x to the right, y down). `label` is `benign`, `malignant` or
-`normal`. Paths are relative to the CSV's folder on disk and absolute in memory.
+`normal`. Paths are relative to the CSV's folder on disk and absolute in memory. Where there is a column `square`, a
+row is not a whole image but the square of that side (pixels) around x, y: `lesion_squares` makes such a table.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LABELS = (*CLASS_NAMES, "normal")
 SPLITS = ("train", "validation", "test")
 NEEDED = ("path", "label", "patient_id")
 PATH_COLUMNS = ("path", "mask_path")
+SQUARE = ("x", "y", "square")
+MARGIN, SMALLEST = 2.0, 32  # of a square: its side in diameters of the lesion, and in pixels
 
 
 def load_manifest(path) -> pd.DataFrame:
@@ -82,7 +85,7 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     strange = sorted(set(manifest["label"]) - set(LABELS))
     if strange:
         raise MammoError(f"Unknown labels {strange}; use {', '.join(LABELS)}.")
-    twice = manifest["path"][manifest["path"].duplicated()]
+    twice = manifest["path"][manifest.duplicated(["path", *(SQUARE if "square" in manifest else ())])]
     if len(twice):
         raise MammoError(f"{len(twice)} images are listed twice, first {twice.iloc[0]}.")
     if "split" not in manifest:
@@ -124,6 +127,21 @@ def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: 
     return result
 
 
+def with_validation(manifest: pd.DataFrame, share: float = 0.2, seed: int = 0) -> pd.DataFrame:
+    """The manifest with a share of its training patients as validation; the owner's test stays as it is.
+
+    Raises MammoError where there is no training part, or one of the two would lack a class.
+    """
+    train = rows_of(manifest, "train")
+    malignant = (train["label"] == "malignant").groupby(train["patient_id"].astype(str)).any().sort_index()
+    try:
+        _, validation = _halve(malignant, share, seed)
+    except ValueError:
+        raise MammoError(f"{len(malignant)} training patients are too few to take a validation from.") from None
+    moved = (manifest["split"] == "train") & manifest["patient_id"].astype(str).isin(validation.index)
+    return manifest.assign(split=manifest["split"].mask(moved, "validation"))
+
+
 def _halve(malignant: pd.Series, share: float, seed: int) -> tuple[pd.Series, pd.Series]:
     from sklearn.model_selection import train_test_split  # costs a third of a second, which an answer need not wait for
 
@@ -140,6 +158,32 @@ def rows_of(manifest: pd.DataFrame, split: str) -> pd.DataFrame:
     if rows.empty:
         raise MammoError(f"The manifest has no {split} images. Split it first: mammo.split_by_patient(manifest).")
     return rows
+
+
+def lesion_squares(lesions: pd.DataFrame, margin: float = MARGIN, side: float | None = None) -> pd.DataFrame:
+    """Located lesions -> a manifest with one row a lesion, whose image is a square around it.
+
+    `lesions` is what `mammo.datasets` gives, or a manifest with `x, y, radius`. The square's side is `margin` times the
+    lesion's diameter, at least 32 pixels, or `side` for all. Rows without a place are left out, and their number is
+    printed; raises MammoError where none is left. It goes wherever a manifest goes: training, prediction, evaluation.
+    """
+    absent = [column for column in ("path", "x", "y", "radius") if column not in lesions]
+    if absent:
+        raise MammoError(f"The lesions have no column {', '.join(absent)}: nobody has located them.")
+    located = lesions.dropna(subset=["path", "x", "y", "radius"])
+    located = located.assign(square=float(side) if side else np.maximum(2 * located["radius"] * margin, SMALLEST))
+    located = located.drop_duplicates(["path", *SQUARE]).reset_index(drop=True)
+    if len(located) < len(lesions):
+        print(f"{len(lesions) - len(located)} of {len(lesions)} rows have no place of their own and are left out.")
+    check_manifest(located)
+    return located
+
+
+def squares_of(manifest: pd.DataFrame) -> list[tuple[float, float, float] | None]:
+    """(x, y, side) of every row, or None where a row is the whole image."""
+    if "square" not in manifest:
+        return [None] * len(manifest)
+    return [tuple(map(float, place)) for place in manifest[list(SQUARE)].to_numpy()]
 
 
 def class_indices(manifest: pd.DataFrame) -> np.ndarray:

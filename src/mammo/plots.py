@@ -158,6 +158,28 @@ def reliability(truth, probability, bins: int = 8) -> Figure:
     return figure
 
 
+def leakage(pairs: dict, title: str, measure: str = "AUC") -> Figure:
+    """How much too good each mistake looks: `{"rotated copies": {"leaky": (value, low, high), "honest": ...}, ...}`."""
+    figure, axis = plt.subplots(figsize=(9, 1.1 + 0.85 * len(pairs)))
+    for row, (name, values) in enumerate(pairs.items()):
+        for kind, colour, up in (("leaky", MALIGNANT_COLOUR, -0.14), ("honest", BENIGN_COLOUR, 0.14)):
+            value, low, high = values[kind]
+            label = {"leaky": "with the mistake", "honest": "without it"}[kind] if row == 0 else None
+            axis.plot([low, high], [row + up] * 2, color=colour, linewidth=3, solid_capstyle="round", alpha=0.5)
+            axis.plot(value, row + up, "o", color=colour, markersize=8, label=label)
+            axis.annotate(f"{value:.2f}", (high, row + up), xytext=(6, 0), textcoords="offset points", va="center")
+    axis.axvline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+    axis.text(0.5, len(pairs) - 0.53, " a coin", color=NEUTRAL, fontsize=9, va="bottom")
+    axis.set_yticks(range(len(pairs)), list(pairs))
+    axis.set(xlabel=f"{measure}, 95 % interval (patients resampled)", ylim=(len(pairs) - 0.5, -0.65), xlim=(0.25, 1.05))
+    axis.set_title(title, loc="left")
+    axis.grid(axis="x", alpha=0.3)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower right", ncols=2, frameon=False)
+    figure.set_layout_engine("constrained")
+    return figure
+
+
 def learning_curves(stages: dict) -> Figure:
     """AUC by number of images seen, one panel a stage: `{"patches": (images, aucs), ...}`."""
     columns = min(4, len(stages))

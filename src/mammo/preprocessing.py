@@ -197,11 +197,25 @@ def shape_doubt(breast: Breast) -> str | None:
     return None
 
 
-def prepare(path, image_size, frame: int | None = None) -> tuple[Mammogram, Breast, np.ndarray]:
-    """File -> what was read, the breast in it, and the model's input: the one way in, for training and use."""
+def square_of(breast: Breast, x: float, y: float, side: float) -> np.ndarray:
+    """The square of `side` pixels around x, y of the original, as `breast.image` shows it; 0 beyond the breast."""
+    top, left, _, right = breast.box
+    column = right - 1 - x if breast.mirrored else x - left
+    half = side / 2
+    extent = column - half, y - top - half, column + half, y - top + half
+    size = (max(1, round(side)),) * 2
+    return np.asarray(Image.fromarray(breast.image).transform(size, Image.EXTENT, extent, Image.BILINEAR))
+
+
+def prepare(path, image_size, frame: int | None = None, square=None) -> tuple[Mammogram, Breast, np.ndarray]:
+    """File -> what was read, the breast in it, and the model's input: the one way in, for training and use.
+
+    With a `square` (x, y and side, in pixels of the file) the input shows what lies in there instead of the breast.
+    """
     mammogram = read_mammogram(path, frame)
     try:
         breast = find_breast(mammogram.image)
     except MammoError as error:
         raise MammoError(f"{mammogram.file}: {error}") from None
-    return mammogram, breast, model_input(breast.image, image_size)
+    shown = breast.image if square is None else square_of(breast, *square)
+    return mammogram, breast, model_input(shown, image_size)

@@ -17,5 +17,6 @@ pixels, rows before columns, the chest wall on the left until the very last step
 
 from mammo.synthetic.dataset import generate_dataset, noise_dataset
 from mammo.synthetic.phantom import Patient, draw_patient, phantom
+from mammo.synthetic.published import cbis_ddsm_folder
 
-__all__ = ["Patient", "draw_patient", "generate_dataset", "noise_dataset", "phantom"]
+__all__ = ["Patient", "cbis_ddsm_folder", "draw_patient", "generate_dataset", "noise_dataset", "phantom"]

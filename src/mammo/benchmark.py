@@ -1,0 +1,222 @@
+"""Real films, end to end: how well are malignant images told from the rest, and how sure is that?
+
+    python -m mammo.benchmark mini_mias --root all-mias --lesions
+    python -m mammo.benchmark inbreast --root "INbreast Release 1.0" --size 224 224 --size 640 384 --flips --breasts
+    python -m mammo.benchmark my_data/manifest.csv --fine-tune
+    python -m mammo.benchmark --train cbis_ddsm --root CBIS-DDSM --test inbreast --test-root "INbreast Release 1.0"
+
+Any data set of `mammo.datasets` by its name, any manifest as CSV, or `synthetic`: 400 drawn images with a lesion.
+Five folds by patient, five times with other folds; with `--official` the owner's split, with `--test` another data set.
+Each row of the table is a mean over the folds with a 95 % interval that resamples patients; sensitivity and
+specificity are those at a threshold that the training patients have fixed at a sensitivity of 90 %. Images are prepared
+as for prediction. Rows: radiomics, and the frozen features of each kind of weights, under the same linear reader;
+with `--fine-tune` mammo's own training. The table is printed as it grows and written as CSV. Stop it by Ctrl-C, and
+the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.cache import cache_folder, write_whole
+from mammo.errors import MammoError
+from mammo.folds import MEASURES, by_breast, cross, figures, linear_reader, patient_folds
+from mammo.inputs import Inputs, in_batches
+from mammo.manifest import MARGIN, class_indices, lesion_squares, load_manifest
+from mammo.model import build_model
+from mammo.radiomics import radiomics
+from mammo.synthetic import generate_dataset
+from mammo.transfer import UpsideDown, fine_tuned_reader, frozen_values, mobilenet, values_of
+
+NAMES = ("cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "vindr_mammo")
+WEIGHTS = ("random", "demo", "imagenet")
+COLUMNS = ("size", "features", "reader", "of", *MEASURES)
+
+
+def load(name: str, root=None, lesions: bool = False, margin: float = MARGIN, side=None, **options) -> pd.DataFrame:
+    """A data set by name from the folder `root`, or a CSV, as a manifest; with `lesions` of the squares around them.
+
+    `options` (kind, partial) go to the reader where it knows them. Raises MammoError for an unknown name.
+    """
+    if name.endswith(".csv"):
+        table = load_manifest(name)
+        table = table.dropna(subset=["x"]) if lesions and "x" in table else table
+    elif name == "synthetic":
+        table = generate_dataset(root or tempfile.mkdtemp(), patients=250, seed=20_270)
+        table = table[table["label"] != "normal"]
+        table["group"] = np.where(table["lesion_type"].str.contains("calc"), "calcifications", "masses, distortions")
+        table = table.drop(columns="split")
+    elif name not in NAMES:
+        raise MammoError(
+            f"There is no data set {name!r}. Known are {', '.join(NAMES)}, synthetic, and any manifest.csv."
+        )
+    elif root is None:
+        raise MammoError(f"Where is {name}? Give the folder that its owner gives out: --root FOLDER.")
+    else:
+        module = import_module(f"mammo.datasets.{name}")
+        if lesions and not hasattr(module, "lesions"):
+            raise MammoError(f"{name} does not say where its lesions are. Leave --lesions out.")
+        read = module.lesions if lesions else module.manifest
+        known = inspect.signature(read).parameters
+        options = {key: value for key, value in options.items() if value}
+        table = read(root, **{key: value for key, value in (options | {"locate": True}).items() if key in known})
+    return (lesion_squares(table, margin, side) if lesions else table).reset_index(drop=True)
+
+
+def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: bool = False, repeats: int = 5, seed=0):
+    """The table that is measured on, and who learns and who is tested: folds, the owner's split, or another table.
+
+    Raises MammoError where a patient, or a file, would be on both sides.
+    """
+    if other is None and not official:
+        return table, patient_folds(class_indices(table), table["patient_id"], repeats=repeats, seed=seed)
+    if other is None:
+        if "split" not in table or table["split"].isna().any():
+            raise MammoError("This data set has no official split. Leave --official out, or give --test.")
+        tested = (table["split"] == "test").to_numpy()
+    else:
+        tested = np.arange(len(table) + len(other)) >= len(table)
+        table = pd.concat([table, other], ignore_index=True).drop(columns="split", errors="ignore")
+    sides = [set(table.loc[here, "patient_id"].astype(str)) for here in (tested, ~tested)]
+    shared = sorted(sides[0] & sides[1])
+    if shared:
+        raise MammoError(
+            f"{len(shared)} patients are in training and in test, first {shared[0]}. Take them out of one of the two; "
+            "if they are other women with the same id, rename them."
+        )
+    keys = np.array([key.split()[0] for key in Inputs(table, (32, 32)).keys])
+    if set(keys[tested]) & set(keys[~tested]):
+        raise MammoError("A file is in training and in test under two names: mammo.duplicates(manifest) finds them.")
+    return table, [[(np.flatnonzero(~tested), np.flatnonzero(tested))]]
+
+
+def readers(table: pd.DataFrame, size, given: argparse.Namespace) -> Iterator[tuple[str, str, Callable]]:
+    """Features, the way they are read, and the reader, for each row of the table."""
+    truth, patients, folder = class_indices(table), table["patient_id"].to_numpy(), cache_folder(given.cache)
+    inputs = Inputs(table, size)
+
+    def linear(features):
+        return linear_reader(features, truth, patients)
+
+    measured = [radiomics(x) for _, xs in in_batches(inputs, np.arange(len(inputs)), 32, "radiomics") for x in xs]
+    yield "radiomics", "linear", linear(np.array(measured))
+    for name in given.weights:
+        try:
+            model = _started(name, size)
+        except MammoError as error:
+            print(f"Without {name} weights: {error}")
+            continue
+        seen = frozen_values(model, inputs, folder)
+        yield f"ResNet50, {name}", "frozen, linear", linear(seen)
+        if given.flips:  # the mean of the features: its score is the mean of the scores
+            flipped = frozen_values(model, UpsideDown(inputs), folder)
+            yield f"ResNet50, {name}", "frozen, linear, flips", linear((seen + flipped) / 2)
+        if given.fine_tune:
+            tuned = fine_tuned_reader(model, table, folder, given.epochs, given.flips)
+            yield f"ResNet50, {name}", f"fine-tuned{', flips' * given.flips}", tuned
+    if given.mobilenet:
+        network = mobilenet(given.mobilenet, size)
+        seen = values_of(network, inputs, folder)
+        yield "MobileNetV2, file", "frozen, linear", linear(seen)
+        if given.flips:
+            flipped = values_of(network, UpsideDown(inputs), folder)
+            yield "MobileNetV2, file", "frozen, linear, flips", linear((seen + flipped) / 2)
+
+
+def _started(name: str, size):
+    from mammo.backend import keras
+
+    keras.utils.set_random_seed(0)  # for random weights, and the head
+    return build_model(None if name == "random" else name, image_size=size, quiet=True)
+
+
+def measured_rows(table: pd.DataFrame, crossed, breasts: bool, by: str | None) -> Iterator[dict]:
+    """The figures of images, of groups of them, and of breasts."""
+    truth, patients = class_indices(table), table["patient_id"].to_numpy()
+    yield {"of": "lesions" if "square" in table else "images"} | figures(truth, crossed, patients)
+    for group in sorted(table[by].dropna().unique()) if by else ():
+        yield {"of": str(group)} | figures(truth, crossed, patients, among=(table[by] == group).to_numpy())
+    if breasts:
+        combined, together = by_breast(table, crossed)
+        yield {"of": "breasts"} | figures(class_indices(combined), together, combined["patient_id"].to_numpy())
+
+
+def markdown(row: dict) -> str:
+    """One line of the table."""
+    cells = [str(row[name]) for name in COLUMNS[:4]]
+    for name in MEASURES:
+        low, high = row[f"{name}_interval"]
+        cells.append(f"{row[name]:.3f} ({low:.3f} to {high:.3f})")
+    return f"| {' | '.join(cells)} |"
+
+
+def main(given: argparse.Namespace) -> pd.DataFrame:
+    """Print the table row by row, write it as CSV, and return it."""
+    options = {"lesions": given.lesions, "margin": given.margin, "side": given.side}
+    options |= {"kind": given.kind, "partial": given.partial}
+    table = load(given.data or given.train, given.root, **options)
+    other = load(given.test, given.test_root, **options) if given.test else None
+    if given.without_normal:
+        table, other = (t if t is None else t[t["label"] != "normal"].reset_index(drop=True) for t in (table, other))
+    table, parts = parts_of(table, other, given.official, given.repeats, given.seed)
+    truth, rows = class_indices(table), []
+    tested = np.unique(np.concatenate([test for part in parts for _, test in part]))
+    print(f"{len(tested)} tested, {truth[tested].sum()} malignant, {table['patient_id'][tested].nunique()} patients")
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+    for size in given.size or [(224, 224)]:
+        for features, reader, read in readers(table, tuple(size), given):
+            crossed = cross(read, parts, len(table), f"{features}, {reader}")
+            for row in measured_rows(table, crossed, given.breasts, given.by):
+                rows.append({"size": f"{size[0]} x {size[1]}", "features": features, "reader": reader} | row)
+                print(markdown(rows[-1]), flush=True)
+            write_whole(Path(given.out), pd.DataFrame(rows).to_csv(index=False).encode())
+    return pd.DataFrame(rows)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    say = parser.add_argument
+    say("data", nargs="?", help=f"{', '.join(NAMES)}, synthetic, or a manifest as CSV")
+    say("--train", help="the same, to go with --test")
+    say("--root", help="the folder as its owner gives it out")
+    say("--test", help="another data set or manifest, to be tested on")
+    say("--test-root", help="its folder")
+    say("--kind", help="for data sets that have several, such as mass and calc")
+    say("--partial", action="store_true", help="go on where files are missing")
+    say("--official", action="store_true", help="the owner's split instead of folds")
+    say("--without-normal", action="store_true", help="images with a finding only")
+    say("--lesions", action="store_true", help="squares around located lesions instead of whole images")
+    say("--margin", type=float, default=MARGIN, help="side of a square in diameters of the lesion")
+    say("--side", type=float, help="side of all squares in pixels instead")
+    say("--size", type=int, nargs=2, action="append", metavar=("HEIGHT", "WIDTH"), help="224 224; may be repeated")
+    say("--weights", nargs="*", choices=WEIGHTS, default=list(WEIGHTS), help="of ResNet50; all that are there")
+    say("--mobilenet", help="a yardstick: weights of MobileNetV2 without its top, .h5")
+    say("--fine-tune", action="store_true", help="train the network in every fold, too")
+    say("--epochs", type=int, default=10, help="of the fine-tuning, at most")
+    say("--flips", action="store_true", help="rows for the mean over the image and the same upside down")
+    say("--breasts", action="store_true", help="rows for both views of a breast combined")
+    say("--by", help="a column of the manifest: rows for each of its groups")
+    say("--repeats", type=int, default=5)
+    say("--seed", type=int, default=0)
+    say("--cache", help="folder for what is computed once")
+    say("--out", default="benchmark.csv", help="the table, as CSV")
+    return parser
+
+
+if __name__ == "__main__":
+    chosen = arguments().parse_args()
+    if not (chosen.data or chosen.train):
+        arguments().error("name a data set, or a manifest")
+    try:
+        main(chosen)
+    except MammoError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,140 @@
+"""The command: any manifest, whole images or lesions, folds or two data sets."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import mammo
+from mammo import benchmark
+from mammo.inputs import Inputs
+
+
+@pytest.fixture(scope="module")
+def table(demo, tmp_path_factory):
+    """20 patients, a lesion in both views of one breast; as a CSV without splits."""
+    rows = demo[demo["label"] != "normal"].drop(columns="split")
+    return mammo.save_manifest(rows, tmp_path_factory.mktemp("csv") / "manifest.csv")
+
+
+def run(table, *options, tmp_path):
+    given = [str(table), "--weights", "random", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out.csv")]
+    return benchmark.main(benchmark.arguments().parse_args([*given, "--size", "64", "64", "--repeats", "1", *options]))
+
+
+@pytest.fixture
+def three_folds(monkeypatch):
+    monkeypatch.setattr(benchmark.patient_folds, "__defaults__", (3, 1, 0))
+
+
+def test_one_command_gives_the_table(table, tmp_path, capsys, three_folds):
+    found = run(table, "--flips", "--breasts", "--by", "view", tmp_path=tmp_path)
+    assert list(found["reader"].unique()) == ["linear", "frozen, linear", "frozen, linear, flips"]
+    assert list(found["of"].unique()) == ["images", "CC", "MLO", "breasts"]
+    assert found.loc[found["of"] == "images", "cases"].tolist() == [32] * 3
+    assert found.loc[found["of"] == "breasts", "cases"].tolist() == [16] * 3
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert len(written) == len(found)
+    np.testing.assert_allclose(written["auc"], found["auc"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(found)
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_same_seed_gives_the_same_table_and_frozen_values_are_kept(table, tmp_path, three_folds, monkeypatch):
+    first = run(table, tmp_path=tmp_path)
+    kept = len(list((tmp_path / "cache").rglob("*")))
+    pd.testing.assert_frame_equal(run(table, tmp_path=tmp_path), first)
+    assert len(list((tmp_path / "cache").rglob("*"))) == kept
+    assert not run(table, "--seed", "1", tmp_path=tmp_path).equals(first)
+
+
+def test_lesions_are_squares_around_their_places(table, tmp_path, three_folds):
+    found = run(table, "--lesions", "--margin", "1.5", tmp_path=tmp_path)
+    assert set(found["of"]) == {"lesions"}
+    rows = benchmark.load(str(table), lesions=True, margin=1.5)
+    np.testing.assert_allclose(rows["square"], np.maximum(3 * rows["radius"], 32))
+
+
+def test_weights_that_cannot_be_had_are_left_out_and_named(table, tmp_path, capsys, three_folds, monkeypatch):
+    def missing(name, size):
+        raise mammo.MammoError(f"no {name} here")
+
+    monkeypatch.setattr(benchmark, "_started", missing)
+    found = run(table, tmp_path=tmp_path)
+    assert set(found["features"]) == {"radiomics"}
+    assert "Without random weights: no random here" in capsys.readouterr().out
+
+
+def halves(table, folder):
+    rows = mammo.load_manifest(table)
+    first = rows["patient_id"].isin(rows["patient_id"].unique()[:8])
+    return [
+        mammo.save_manifest(part, folder / f"{name}.csv") for name, part in (("a", rows[first]), ("b", rows[~first]))
+    ]
+
+
+def test_trained_on_one_and_tested_on_another(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("mammo.folds.FOLDS", 3)
+    one, other = halves(table, tmp_path)
+    found = run(one, "--test", str(other), tmp_path=tmp_path)
+    assert set(found["cases"]) == {len(mammo.load_manifest(other))}
+
+
+def test_overlapping_patients_are_refused(table, tmp_path):
+    one, _ = halves(table, tmp_path)
+    with pytest.raises(mammo.MammoError, match="8 patients are in training and in test, first S3-"):
+        run(one, "--test", str(table), tmp_path=tmp_path)
+
+
+def test_the_same_film_under_another_name_is_refused(table, tmp_path):
+    one, other = (mammo.load_manifest(path) for path in halves(table, tmp_path))
+    twin = tmp_path / "twin.png"
+    twin.write_bytes(Path(one["path"][0]).read_bytes())
+    other.loc[0, "path"] = str(twin)
+    with pytest.raises(mammo.MammoError, match="under two names"):
+        benchmark.parts_of(one, other)
+
+
+def test_the_owners_split_is_used_or_asked_for(table, demo):
+    rows = mammo.load_manifest(table)
+    with pytest.raises(mammo.MammoError, match="no official split"):
+        benchmark.parts_of(rows, official=True)
+    _, (((train, test),),) = benchmark.parts_of(demo, official=True)
+    np.testing.assert_array_equal(test, np.flatnonzero(demo["split"] == "test"))
+    assert len(train) + len(test) == len(demo)
+
+
+def test_data_sets_come_by_name(monkeypatch, tmp_path):
+    with pytest.raises(mammo.MammoError, match="no data set 'minimias'"):
+        benchmark.load("minimias")
+    with pytest.raises(mammo.MammoError, match="Where is mini_mias"):
+        benchmark.load("mini_mias")
+    with pytest.raises(mammo.MammoError, match="does not say where its lesions are"):
+        benchmark.load("cmmd", tmp_path, lesions=True)
+    with pytest.raises(mammo.MammoError, match=r"Info\.txt is missing"):
+        benchmark.load("mini_mias", tmp_path, kind="mass", partial=True)
+
+
+def test_a_place_in_the_file_is_found_again_in_the_mirrored_breast(tmp_path):
+    """A bright spot in a breast whose chest wall is on the right; the cut around it must be bright in its middle."""
+    rows, columns = np.mgrid[0:400, 0:300]
+    image = np.where(np.hypot(rows - 200, columns - 299) < 180, 90, 0).astype(np.uint8)
+    image[85:105, 235:255] = 250
+    Image.fromarray(image).save(tmp_path / "right.png")
+    lesion = {
+        "path": str(tmp_path / "right.png"),
+        "x": 245,
+        "y": 95,
+        "radius": 10,
+        "label": "benign",
+        "patient_id": "1",
+    }
+    squares = mammo.lesion_squares(pd.DataFrame([lesion, lesion | {"y": 200}, lesion | {"x": None}]))
+    assert squares["square"].tolist() == [40, 40]
+    spot, tissue = Inputs(squares, (80, 80))[[0, 1]]
+    assert spot[36:44, 36:44].mean() > 1.5 * spot[:20].mean()
+    assert tissue.std() < 0.1
+    assert len(set(Inputs(squares, (80, 80)).keys)) == 2
