@@ -57,7 +57,9 @@ def test_validation_images_are_not_changed_and_training_images_are(fresh_model, 
 def test_what_is_frozen_runs_once_whatever_the_epochs_and_the_stage(fresh_model, demo, tmp_path, monkeypatch):
     prepared = []
     inner = inputs.prepare
-    monkeypatch.setattr(inputs, "prepare", lambda *given: prepared.append(given[0]) or inner(*given))
+    monkeypatch.setattr(
+        inputs, "prepare", lambda path, *given, **more: prepared.append(path) or inner(path, *given, **more)
+    )
     mammo.train_head(fresh_model, demo, epochs=3, copies=1, cache=tmp_path)
     mammo.fine_tune(fresh_model, demo, epochs=2, copies=1, cache=tmp_path)
     assert sorted(prepared) == sorted(map(Path, demo.path[demo.split != "test"]))
