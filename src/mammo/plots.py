@@ -161,7 +161,7 @@ def reliability(truth, probability, bins: int = 8) -> Figure:
 def leakage(pairs: dict, title: str, measure: str = "AUC") -> Figure:
     """How much too good each mistake looks: `{"rotated copies": {"leaky": (value, low, high), "honest": ...}, ...}`."""
     figure, axis = plt.subplots(figsize=(9, 1.1 + 0.85 * len(pairs)))
-    for row, (name, values) in enumerate(pairs.items()):
+    for row, values in enumerate(pairs.values()):
         for kind, colour, up in (("leaky", MALIGNANT_COLOUR, -0.14), ("honest", BENIGN_COLOUR, 0.14)):
             value, low, high = values[kind]
             label = {"leaky": "with the mistake", "honest": "without it"}[kind] if row == 0 else None
