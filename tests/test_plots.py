@@ -41,3 +41,11 @@ def test_the_prediction_figure_says_number_threshold_and_doubts():
     for part in ("0.70", "threshold 0.40", "a warning", "a disclaimer", "a.dcm"):
         assert part in words
     plots.show()
+
+
+def test_leakage_shows_both_figures_of_every_mistake():
+    pairs = {name: {"leaky": (0.8, 0.7, 0.9), "honest": (0.5, 0.4, 0.6)} for name in ("one", "two", "three")}
+    (axis,) = plots.leakage(pairs, "title").axes
+    assert [text.get_text() for text in axis.texts if text.get_text()[0] == "0"] == ["0.80", "0.50"] * 3
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(pairs)
+    plots.close()
