@@ -30,7 +30,11 @@ mammo.fine_tune(model, manifest, epochs=1, **options)
 def measured(folder: Path) -> tuple[float, float]:
     """Seconds and megabytes of a training in a fresh process."""
     begun = time.perf_counter()
-    child = subprocess.Popen([sys.executable, "-c", f"folder = {str(folder)!r}\n{TRAINING}"], stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"folder = {str(folder)!r}\n{TRAINING}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     _, status, usage = os.wait4(child.pid, 0)
     assert status == 0
     return time.perf_counter() - begun, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
@@ -45,7 +49,7 @@ def dataset(folder: Path, images: int) -> None:
         f"table = table[table.split != 'test'].head({images}); mammo.save_manifest(table, Path({str(folder)!r}) / "
         "'manifest.csv')"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def plot(rows: list[tuple], path) -> None:

@@ -51,11 +51,11 @@ def test_interrupted_work_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "BATCH", 2)
     inner, calls = cache.write_whole, []
 
-    def interrupted(path, data):
+    def interrupted(path, write):
         calls.append(path)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        inner(path, data)
+        inner(path, write)
 
     monkeypatch.setattr(cache, "write_whole", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(mammo.__file__).parent
 FLOORS = {
     "errors": 1,
-    "plots": 1,
+    "storage": 1,
+    "plots": 2,
     "delong": 1,
     "reporting": 1,
     "card": 2,

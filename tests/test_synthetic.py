@@ -18,9 +18,10 @@ from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo.preprocessing import find_breast
+from mammo.storage import write_whole
 from mammo.synthetic import draw_patient, phantom, reader
 from mammo.synthetic.acquisition import LOOKS, draw_acquisition, with_labels
-from mammo.synthetic.files import FORMATS, extension, write_image, write_whole
+from mammo.synthetic.files import FORMATS, extension, write_image
 from mammo.synthetic.lesions import CALCIFICATIONS, DESCRIPTIONS, MASSES, Lesion, draw_lesion, render
 from mammo.synthetic.reader import cross_validated_auc
 from mammo.synthetic.realism import spectral_exponent, statistics

@@ -20,19 +20,21 @@ import argparse
 import inspect
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mammo.cache import cache_folder, write_whole
+from mammo.cache import cache_folder
 from mammo.errors import MammoError
 from mammo.folds import MEASURES, by_breast, cross, figures, linear_reader, patient_folds
 from mammo.inputs import Inputs, in_batches
 from mammo.manifest import MARGIN, class_indices, lesion_squares, load_manifest
 from mammo.model import build_model
 from mammo.radiomics import radiomics
+from mammo.storage import write_whole
 from mammo.synthetic import generate_dataset
 from mammo.transfer import UpsideDown, fine_tuned_reader, frozen_values, mobilenet, values_of
 
@@ -177,7 +179,7 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
             for row in measured_rows(table, crossed, given.breasts, given.by):
                 rows.append({"size": f"{size[0]} x {size[1]}", "features": features, "reader": reader} | row)
                 print(markdown(rows[-1]), flush=True)
-            write_whole(Path(given.out), pd.DataFrame(rows).to_csv(index=False).encode())
+            write_whole(Path(given.out), partial(pd.DataFrame(rows).to_csv, index=False))
     return pd.DataFrame(rows)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from mammo.errors import MammoError
 from mammo.inputs import in_batches
+from mammo.storage import write_whole
 
 BATCH = 32
 LIMIT_GB, LEFT_FREE = 10.0, 10**9
@@ -88,8 +89,7 @@ class Cached:
     def _keep(self, items, values: np.ndarray) -> None:
         for item, value in zip(items, values, strict=True):
             path, data = self._path(item), value.tobytes()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data + zlib.crc32(data).to_bytes(4, "little"))
+            write_whole(path, lambda part, data=data: part.write_bytes(data + zlib.crc32(data).to_bytes(4, "little")))
 
     def _read(self, item: int) -> np.ndarray | None:
         """What was kept; None where nothing was, or it is damaged."""
@@ -100,13 +100,6 @@ class Cached:
         if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:] or len(data) != 2 * np.prod(self.shape) + 4:
             return None
         return np.frombuffer(data[:-4], np.float16).reshape(self.shape)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, or leave what was there."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
 
 
 def fingerprint(network) -> str:

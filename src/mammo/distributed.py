@@ -17,8 +17,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +28,7 @@ from mammo.card import sha256_of
 from mammo.errors import MammoError
 from mammo.prediction import Classifier, load_classifier
 from mammo.scoring import BATCH, COLUMNS, answered, files_in, read_answers
+from mammo.storage import write_whole
 
 
 def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier, processes: int = 1) -> pd.DataFrame:
@@ -50,15 +51,15 @@ def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier
         batch_size=4 * BATCH,
         concurrency=processes,
     )
-    partial = table.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file, tqdm(total=len(names), unit="file") as progress:
+    write_whole(table, lambda part: _write_table(part, tqdm(rows.iter_rows(), total=len(names), unit="file")))
+    return read_answers(table)
+
+
+def _write_table(path: Path, rows: Iterable[dict]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, (*COLUMNS, "sha256"))
         writer.writeheader()
-        for row in rows.iter_rows():
-            writer.writerow(json.loads(row["answer"]))
-            progress.update()
-    os.replace(partial, table)
-    return read_answers(table)
+        writer.writerows(json.loads(row["answer"]) for row in rows)
 
 
 class _Scorer:
@@ -75,7 +76,7 @@ class _Scorer:
         new = [name for content, name in first.items() if not self._path(content).is_file()]
         for rows in answered(self.classifier, self.folder, new):
             for row in rows:
-                self._keep(self._path(contents[row["file"]]), row)
+                write_whole(self._path(contents[row["file"]]), partial(Path.write_text, data=json.dumps(row)))
         found = [json.loads(self._path(contents[name]).read_text(encoding="utf-8")) for name in names]
         rows = [row | {"file": name, "sha256": contents[name]} for name, row in zip(names, found, strict=True)]
         return {"answer": [json.dumps(row) for row in rows]}
@@ -83,10 +84,3 @@ class _Scorer:
     def _path(self, content: str) -> Path:
         name = hashlib.sha256(f"{content} {self.model}".encode()).hexdigest()
         return self.answers / name[:2] / f"{name}.json"
-
-    @staticmethod
-    def _keep(path: Path, row: dict) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(row), encoding="utf-8")
-        os.replace(partial, path)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.errors import MammoError
+from mammo.storage import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,6 @@ def save_manifest(manifest: pd.DataFrame, path) -> Path:
     """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder."""
     check_manifest(manifest)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = manifest.copy()
     for column in table.columns.intersection(PATH_COLUMNS):
         known = table[column].notna()
@@ -65,9 +65,7 @@ def save_manifest(manifest: pd.DataFrame, path) -> Path:
         table.loc[known, column] = [
             Path(os.path.relpath(Path(p).resolve(), folder)).as_posix() for p in table.loc[known, column]
         ]
-    partial = path.with_suffix(".partial")
-    table.to_csv(partial, index=False)
-    os.replace(partial, path)
+    write_whole(path, lambda part: table.to_csv(part, index=False))
     return path
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
+
+from mammo.storage import write_whole
 
 HEAT_COLOURS = "magma"  # readable by the colour-blind, and brighter means more
 SHOWN = 1000  # pixels; no panel is drawn with more, and drawing larger images takes seconds
@@ -29,9 +30,7 @@ def close() -> None:
 def save_figure(figure: Figure, path) -> Path:
     """Write a figure as PNG, whole or not at all."""
     path = Path(path)
-    partial = path.with_name(path.stem + ".partial.png")
-    figure.savefig(partial, dpi=120, bbox_inches="tight")
-    os.replace(partial, path)
+    write_whole(path, lambda part: figure.savefig(part, format="png", dpi=120, bbox_inches="tight"))
     return path
 
 

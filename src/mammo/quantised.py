@@ -7,13 +7,14 @@ steps to each side instead of 127 leave the file room to be compressed.
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 
 import numpy as np
 
 from mammo.card import sha256_of
 from mammo.errors import MammoError
+from mammo.storage import write_whole
 
 SCALE = "|scale"
 STEPS = 100
@@ -33,9 +34,9 @@ def write(path, arrays: dict[str, np.ndarray]) -> str:
         stored[name + SCALE] = scale
         stored[name] = np.rint(array / np.where(scale > 0, scale, 1)).astype(np.int8)
     path = Path(path)
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **stored)
-    os.replace(partial, path)
+    file = io.BytesIO()
+    np.savez_compressed(file, **stored)
+    write_whole(path, lambda part: part.write_bytes(file.getbuffer()))
     return sha256_of(path)
 
 

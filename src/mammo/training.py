@@ -25,12 +25,13 @@ from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
 from mammo.backend import keras, native_precision
-from mammo.cache import Cached, cache_folder, fingerprint, make_room, write_whole
+from mammo.cache import Cached, cache_folder, fingerprint, make_room
 from mammo.errors import MammoError
 from mammo.inputs import Inputs, ahead
 from mammo.manifest import class_indices, rows_of
 from mammo.model import image_size_of
 from mammo.stages import POLICIES, frozen_features, frozen_stages, head_of, last_stage, take_over
+from mammo.storage import write_whole
 
 SAVE_EVERY_S = 20
 
@@ -164,8 +165,7 @@ def _save(net, checkpoint: Path, needed: set[Path], history: dict, best: float, 
     file = io.BytesIO()
     np.savez(file, state=json.dumps([history, best]), **arrays)
     if make_room(checkpoint.parents[1], file.getbuffer().nbytes, {path for path in needed if path.is_file()}):
-        checkpoint.parent.mkdir(exist_ok=True)
-        write_whole(checkpoint, file.getbuffer())
+        write_whole(checkpoint, lambda part: part.write_bytes(file.getbuffer()))
 
 
 def _resumed(net, checkpoint: Path) -> tuple[dict, float, list]:

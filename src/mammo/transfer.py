@@ -22,13 +22,14 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from mammo import training
 from mammo.backend import keras, native_precision, without_stderr
-from mammo.cache import Cached, fingerprint, write_whole
+from mammo.cache import Cached, fingerprint
 from mammo.decision import log_odds
 from mammo.folds import FOLDS
 from mammo.inputs import Inputs
 from mammo.manifest import class_indices
 from mammo.model import image_size_of
 from mammo.stages import frozen_features, frozen_stages, last_stage
+from mammo.storage import write_whole
 
 
 class UpsideDown:
@@ -120,7 +121,7 @@ def _kept(path: Path, compute: Callable) -> tuple[np.ndarray, np.ndarray]:
     file = io.BytesIO()
     np.savez(file, test=test, own=own)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, file.getbuffer())
+    write_whole(path, lambda part: part.write_bytes(file.getbuffer()))
     return test, own
 
 

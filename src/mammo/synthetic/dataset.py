@@ -15,9 +15,10 @@ from tqdm.auto import tqdm
 from mammo.errors import MammoError
 from mammo.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
 from mammo.reading import MIN_SIDE
+from mammo.storage import write_whole
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
-from mammo.synthetic.files import FORMATS, extension, write_image, write_png, write_whole
+from mammo.synthetic.files import FORMATS, extension, write_image, write_png
 from mammo.synthetic.lesions import DESCRIPTIONS
 from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 

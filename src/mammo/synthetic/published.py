@@ -20,9 +20,10 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from mammo.errors import MammoError
+from mammo.storage import write_whole
 from mammo.synthetic.acquisition import with_labels
 from mammo.synthetic.breast import HEIGHT_MM
-from mammo.synthetic.files import write_image, write_mask, write_whole
+from mammo.synthetic.files import write_image, write_mask
 from mammo.synthetic.lesions import CALCIFICATIONS, DESCRIPTIONS
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
