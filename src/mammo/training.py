@@ -14,7 +14,6 @@ both stages train on them. The same call goes on where it was interrupted. Memor
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 from pathlib import Path
@@ -162,10 +161,14 @@ def _save(net, checkpoint: Path, needed: set[Path], history: dict, best: float, 
     """Write the state at the end of an epoch, where there is room beside the files that are needed."""
     parts = {"net": net.get_weights(), "optimizer": [x.numpy() for x in net.optimizer.variables], "best": best_weights}
     arrays = {f"{name} {place}": array for name, part in parts.items() for place, array in enumerate(part)}
-    file = io.BytesIO()
-    np.savez(file, state=json.dumps([history, best]), **arrays)
-    if make_room(checkpoint.parents[1], file.getbuffer().nbytes, {path for path in needed if path.is_file()}):
-        write_whole(checkpoint, lambda part: part.write_bytes(file.getbuffer()))
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, state=json.dumps([history, best]), **arrays)
+
+    size = sum(array.nbytes for array in arrays.values()) + 10**6
+    if make_room(checkpoint.parents[1], size, {path for path in needed if path.is_file()}):
+        write_whole(checkpoint, write)
 
 
 def _resumed(net, checkpoint: Path) -> tuple[dict, float, list]:
