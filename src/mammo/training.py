@@ -30,7 +30,7 @@ from mammo.inputs import Inputs, ahead
 from mammo.manifest import class_indices, rows_of
 from mammo.model import image_size_of
 from mammo.stages import POLICIES, frozen_features, frozen_stages, head_of, last_stage, take_over
-from mammo.storage import write_whole
+from mammo.storage import write_arrays
 
 SAVE_EVERY_S = 20
 
@@ -161,14 +161,10 @@ def _save(net, checkpoint: Path, needed: set[Path], history: dict, best: float, 
     """Write the state at the end of an epoch, where there is room beside the files that are needed."""
     parts = {"net": net.get_weights(), "optimizer": [x.numpy() for x in net.optimizer.variables], "best": best_weights}
     arrays = {f"{name} {place}": array for name, part in parts.items() for place, array in enumerate(part)}
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, state=json.dumps([history, best]), **arrays)
-
+    arrays["state"] = np.array(json.dumps([history, best]))
     size = sum(array.nbytes for array in arrays.values()) + 10**6
     if make_room(checkpoint.parents[1], size, {path for path in needed if path.is_file()}):
-        write_whole(checkpoint, write)
+        write_arrays(checkpoint, arrays)
 
 
 def _resumed(net, checkpoint: Path) -> tuple[dict, float, list]:

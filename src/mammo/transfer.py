@@ -29,7 +29,7 @@ from mammo.inputs import Inputs
 from mammo.manifest import class_indices
 from mammo.model import image_size_of
 from mammo.stages import frozen_features, frozen_stages, last_stage
-from mammo.storage import write_whole
+from mammo.storage import write_arrays
 
 
 class UpsideDown:
@@ -118,10 +118,7 @@ def _kept(path: Path, compute: Callable) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path) as file:
             return file["test"], file["own"]
     test, own = compute()
-    file = io.BytesIO()
-    np.savez(file, test=test, own=own)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda part: part.write_bytes(file.getbuffer()))
+    write_arrays(path, {"test": test, "own": own})
     return test, own
 
 
