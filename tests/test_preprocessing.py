@@ -3,9 +3,11 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 
 import mammo
 from mammo.preprocessing import (
+    _otsu,
     breast_mask,
     find_breast,
     mask_on_breast,
@@ -23,6 +25,11 @@ def overlap(a, b):
 
 def test_the_breast_is_found(image):
     assert overlap(breast_mask(image), image > 0.06) > 0.95
+
+
+def test_the_threshold_is_scikit_images(image):
+    for values in (image[::8, ::8], np.sqrt(image[::8, ::8]), np.random.default_rng(0).random((50, 40)) ** 3):
+        assert _otsu(values) == pytest.approx(float(threshold_otsu(values)), abs=1e-6)
 
 
 @pytest.mark.parametrize("background", [0.03, 0.08])
