@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo.decision import threshold_at_sensitivity
-from mammo.folds import Crossed, alarms, by_breast, cross, figures, linear_reader, patient_folds
+from mammo.folds import Crossed, alarms, by_breast, cross, figures, linear_reader, patient_folds, together
 
 PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
 TRUTH = np.repeat(np.arange(40) % 2, 2)
@@ -135,3 +135,21 @@ def test_views_are_combined_as_everywhere_else(crossed):
 def test_too_few_patients_are_refused():
     with pytest.raises(mammo.MammoError, match="4 patients of one class are too few for 5 folds"):
         patient_folds(TRUTH[:16], PATIENTS[:16])
+
+
+def test_together_neither_range_nor_offset_of_a_reader_counts(crossed):
+    stretched = Crossed(1000 * crossed.score - 7, crossed.fold, 1000 * crossed.inner - 7)
+    one, both = together([crossed]), together([crossed, stretched])
+    np.testing.assert_allclose(both.score, one.score)
+    np.testing.assert_allclose(both.inner, one.inner)
+    assert figures(TRUTH, both, PATIENTS)["auc"] == figures(TRUTH, crossed, PATIENTS)["auc"]
+
+
+def test_together_two_readers_know_more_than_one():
+    rng = np.random.default_rng(5)
+    parts, found = patient_folds(TRUTH, PATIENTS, repeats=2), []
+    for _ in range(2):
+        seen = rng.normal(size=(80, 1)) + 1.2 * TRUTH[:, None]
+        found.append(cross(linear_reader(seen, TRUTH, PATIENTS), parts, 80))
+    one, other, both = (figures(TRUTH, each, PATIENTS)["auc"] for each in (*found, together(found)))
+    assert both > max(one, other)

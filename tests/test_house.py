@@ -49,12 +49,14 @@ FLOORS = {
     "distributed": 9,
     "radiomics": 1,
     "folds": 5,
+    "cells": 6,
     "transfer": 9,
     "benchmark": 10,
 }
 WITHOUT_TENSORFLOW = {
     "radiomics",
     "folds",
+    "cells",
     "errors",
     "plots",
     "manifest",

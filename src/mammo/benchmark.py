@@ -9,9 +9,10 @@ Any data set of `mammo.datasets` by its name, any manifest as CSV, or `synthetic
 Five folds by patient, five times with other folds; with `--official` the owner's split, with `--test` another data set.
 Each row of the table is a mean over the folds with a 95 % interval that resamples patients; sensitivity and
 specificity are those at a threshold that the training patients have fixed at a sensitivity of 90 %. Images are prepared
-as for prediction. Rows: radiomics, and the frozen features of each kind of weights, under the same linear reader;
-with `--fine-tune` mammo's own training. The table is printed as it grows and written as CSV. Stop it by Ctrl-C, and
-the same command goes on where it was.
+as for prediction. Rows: radiomics, and the frozen features of each kind of weights, under the same linear reader; with
+`--cells` the most suspicious cell, learned from the places of training lesions (`mammo.cells`); with `--fine-tune`
+mammo's own training; with `--together` the mean of all these at all sizes. The table is printed as it grows and written
+as CSV. Stop it by Ctrl-C, and the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -28,11 +30,12 @@ import numpy as np
 import pandas as pd
 
 from mammo.cache import cache_folder
+from mammo.cells import cell_reader, places_of
 from mammo.errors import MammoError
-from mammo.folds import MEASURES, by_breast, cross, figures, linear_reader, patient_folds
+from mammo.folds import MEASURES, by_breast, cross, figures, linear_reader, patient_folds, together
 from mammo.inputs import Inputs, in_batches
 from mammo.manifest import MARGIN, class_indices, lesion_squares, load_manifest
-from mammo.model import build_model
+from mammo.model import LAST_CONVOLUTION, build_model
 from mammo.radiomics import radiomics
 from mammo.storage import write_whole
 from mammo.synthetic import generate_dataset
@@ -63,14 +66,23 @@ def load(name: str, root=None, lesions: bool = False, margin: float = MARGIN, si
     elif root is None:
         raise MammoError(f"Where is {name}? Give the folder that its owner gives out: --root FOLDER.")
     else:
-        module = import_module(f"mammo.datasets.{name}")
-        if lesions and not hasattr(module, "lesions"):
-            raise MammoError(f"{name} does not say where its lesions are. Leave --lesions out.")
-        read = module.lesions if lesions else module.manifest
-        known = inspect.signature(read).parameters
-        options = {key: value for key, value in options.items() if value}
-        table = read(root, **{key: value for key, value in (options | {"locate": True}).items() if key in known})
+        table = _published(name, root, "lesions" if lesions else "manifest", options)
     return (lesion_squares(table, margin, side) if lesions else table).reset_index(drop=True)
+
+
+def located(name: str, root, table: pd.DataFrame, **options) -> pd.DataFrame:
+    """One row a lesion with its place, for the images of `table`, which `load` gave."""
+    return _published(name, root, "lesions", options) if name in NAMES else table
+
+
+def _published(name: str, root, what: str, options: dict) -> pd.DataFrame:
+    module = import_module(f"mammo.datasets.{name}")
+    if not hasattr(module, what):
+        raise MammoError(f"{name} does not say where its lesions are. Leave --lesions and --cells out.")
+    read = getattr(module, what)
+    known = inspect.signature(read).parameters
+    options = {key: value for key, value in options.items() if value} | {"locate": True}
+    return read(root, **{key: value for key, value in options.items() if key in known})
 
 
 def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: bool = False, repeats: int = 5, seed=0):
@@ -100,13 +112,25 @@ def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: b
     return table, [[(np.flatnonzero(~tested), np.flatnonzero(tested))]]
 
 
-def readers(table: pd.DataFrame, size, given: argparse.Namespace) -> Iterator[tuple[str, str, Callable]]:
+def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> Iterator[tuple[str, str, Callable]]:
     """Features, the way they are read, and the reader, for each row of the table."""
     truth, patients, folder = class_indices(table), table["patient_id"].to_numpy(), cache_folder(given.cache)
     inputs = Inputs(table, size)
+    places = None if lesions is None else places_of(table, lesions, size)
 
     def linear(features):
         return linear_reader(features, truth, patients)
+
+    def frozen(values_of_source, with_maps):
+        """The rows of a network: its pooled features, and its cells."""
+        ways = [inputs, UpsideDown(inputs)] if given.flips else [inputs]
+        seen = [values_of_source(way) for way in ways]
+        yield "frozen, linear", linear(seen[0])
+        if given.flips:  # the mean of the features: its score is the mean of the scores
+            yield "frozen, linear, flips", linear(np.mean(seen, axis=0))
+        if places:
+            maps = [with_maps(way) for way in ways]
+            yield f"frozen, cells{', flips' * given.flips}", cell_reader(maps, places, truth, patients)
 
     measured = [radiomics(x) for _, xs in in_batches(inputs, np.arange(len(inputs)), 32, "radiomics") for x in xs]
     yield "radiomics", "linear", linear(np.array(measured))
@@ -116,21 +140,16 @@ def readers(table: pd.DataFrame, size, given: argparse.Namespace) -> Iterator[tu
         except MammoError as error:
             print(f"Without {name} weights: {error}")
             continue
-        seen = frozen_values(model, inputs, folder)
-        yield f"ResNet50, {name}", "frozen, linear", linear(seen)
-        if given.flips:  # the mean of the features: its score is the mean of the scores
-            flipped = frozen_values(model, UpsideDown(inputs), folder)
-            yield f"ResNet50, {name}", "frozen, linear, flips", linear((seen + flipped) / 2)
+        values = partial(frozen_values, model, folder=folder)
+        for reader, read in frozen(values, partial(values, layer=LAST_CONVOLUTION)):
+            yield f"ResNet50, {name}", reader, read
         if given.fine_tune:
             tuned = fine_tuned_reader(model, table, folder, given.epochs, given.flips)
             yield f"ResNet50, {name}", f"fine-tuned{', flips' * given.flips}", tuned
     if given.mobilenet:
-        network = mobilenet(given.mobilenet, size)
-        seen = values_of(network, inputs, folder)
-        yield "MobileNetV2, file", "frozen, linear", linear(seen)
-        if given.flips:
-            flipped = values_of(network, UpsideDown(inputs), folder)
-            yield "MobileNetV2, file", "frozen, linear, flips", linear((seen + flipped) / 2)
+        pooled, maps = (partial(values_of, mobilenet(given.mobilenet, size, p), folder=folder) for p in (True, False))
+        for reader, read in frozen(pooled, maps):
+            yield "MobileNetV2, file", reader, read
 
 
 def _started(name: str, size):
@@ -170,16 +189,31 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
         table, other = (t if t is None else t[t["label"] != "normal"].reset_index(drop=True) for t in (table, other))
     table, parts = parts_of(table, other, given.official, given.repeats, given.seed)
     truth, rows = class_indices(table), []
+    lesions = None
+    if given.cells:
+        if given.lesions:
+            raise MammoError("--cells looks for lesions in whole images. Leave --lesions out.")
+        sources = [(given.data or given.train, given.root), (given.test, given.test_root)]
+        lesions = pd.concat([located(*source, table, **options) for source in sources if source[0]])
     tested = np.unique(np.concatenate([test for part in parts for _, test in part]))
     print(f"{len(tested)} tested, {truth[tested].sum()} malignant, {table['patient_id'][tested].nunique()} patients")
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+
+    def show(crossed, **about):
+        for row in measured_rows(table, crossed, given.breasts, given.by):
+            rows.append(about | row)
+            print(markdown(rows[-1]), flush=True)
+        write_whole(Path(given.out), partial(pd.DataFrame(rows).to_csv, index=False))
+
+    each = defaultdict(list)
     for size in given.size or [(224, 224)]:
-        for features, reader, read in readers(table, tuple(size), given):
+        for features, reader, read in readers(table, lesions, tuple(size), given):
             crossed = cross(read, parts, len(table), f"{features}, {reader}")
-            for row in measured_rows(table, crossed, given.breasts, given.by):
-                rows.append({"size": f"{size[0]} x {size[1]}", "features": features, "reader": reader} | row)
-                print(markdown(rows[-1]), flush=True)
-            write_whole(Path(given.out), partial(pd.DataFrame(rows).to_csv, index=False))
+            show(crossed, size=f"{size[0]} x {size[1]}", features=features, reader=reader)
+            if given.flips <= ("flips" in reader):
+                each[features].append(crossed)
+    for features, several in each.items() if given.together else ():
+        show(together(several), size="all", features=features, reader=f"{len(several)} together")
     return pd.DataFrame(rows)
 
 
@@ -205,6 +239,8 @@ def arguments() -> argparse.ArgumentParser:
     say("--fine-tune", action="store_true", help="train the network in every fold, too")
     say("--epochs", type=int, default=10, help="of the fine-tuning, at most")
     say("--flips", action="store_true", help="rows for the mean over the image and the same upside down")
+    say("--cells", action="store_true", help="rows for the most suspicious cell, learned from located lesions")
+    say("--together", action="store_true", help="rows for the mean of all readers of a network, at all sizes")
     say("--breasts", action="store_true", help="rows for both views of a breast combined")
     say("--by", help="a column of the manifest: rows for each of its groups")
     say("--repeats", type=int, default=5)

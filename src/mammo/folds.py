@@ -74,6 +74,17 @@ def cross(read: Callable, parts: Parts, rows: int, title: str = "folds") -> Cros
     return Crossed(score, fold, inner)
 
 
+def together(each: Sequence[Crossed]) -> Crossed:
+    """The mean of several readers of the same folds, each in units of its own scores of the fold's training rows."""
+    scaled = []
+    for crossed in each:
+        middle, spread = np.nanmean(crossed.inner, axis=0), np.nanstd(crossed.inner, axis=0)
+        at = np.arange(crossed.fold.shape[1]), crossed.fold
+        scaled.append(((crossed.score - middle[at]) / spread[at], (crossed.inner - middle) / spread))
+    score, inner = (np.mean(parts, axis=0) for parts in zip(*scaled, strict=True))
+    return Crossed(score, each[0].fold, inner)
+
+
 def linear_reader(features: np.ndarray, truth, patients, strength: float = STRENGTH) -> Callable:
     """A logistic regression on standardised features (rows, values); its own scores come from five inner folds.
 

@@ -57,14 +57,16 @@ def in_onnx(folder: Path) -> Run:
 def in_openvino(folder: Path, precision: str = "float32") -> Run:
     """Run what `export` wrote by OpenVINO.
 
-    `precision` "bfloat16" is faster on processors that have it, and less exact. Raises MammoError where OpenVINO or a
-    file is missing, or a file is not the one that was written.
+    `precision` "bfloat16" is faster, and less exact. Raises MammoError where the processor does not have it, OpenVINO
+    or a file is missing, or a file is not the one that was written.
     """
-    openvino = _package("openvino")
     if precision not in PRECISIONS:
         raise MammoError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.")
+    core = _package("openvino").Core()
+    if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise MammoError('This processor has no instructions for bfloat16. Leave precision at "float32".')
     options = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(_checked(folder), "CPU", options)
+    compiled = core.compile_model(_checked(folder), "CPU", options)
     return lambda x: [np.asarray(part) for part in compiled(x).values()]
 
 

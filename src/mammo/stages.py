@@ -25,9 +25,9 @@ def frozen_stages(model: keras.Model, precision: str) -> keras.Model:
     return keras.Model(part.input, thinned)
 
 
-def frozen_features(model: keras.Model, precision: str) -> keras.Model:
-    """What `frozen_stages` answers -> pooled features, float32."""
-    part = keras.Model(model.get_layer(CUT).output, model.get_layer(FEATURES).output)
+def frozen_features(model: keras.Model, precision: str, layer: str = FEATURES) -> keras.Model:
+    """What `frozen_stages` answers -> pooled features, or what another layer answers, float32."""
+    part = keras.Model(model.get_layer(CUT).output, model.get_layer(layer).output)
     part = _folded(part, _thinned_shape(model), precision)
     return keras.Model(part.input, keras.layers.Activation("linear", dtype="float32")(part.output))
 

@@ -32,7 +32,7 @@ from mammo.model import image_size_of
 from mammo.stages import POLICIES, frozen_features, frozen_stages, head_of, last_stage, take_over
 from mammo.storage import write_arrays
 
-SAVE_EVERY_S = 20
+SAVE_EVERY_S = 60  # a second or two each
 
 
 def train_head(

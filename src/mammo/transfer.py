@@ -27,7 +27,7 @@ from mammo.decision import log_odds
 from mammo.folds import FOLDS
 from mammo.inputs import Inputs
 from mammo.manifest import class_indices
-from mammo.model import image_size_of
+from mammo.model import FEATURES, image_size_of
 from mammo.stages import frozen_features, frozen_stages, last_stage
 from mammo.storage import write_arrays
 
@@ -45,28 +45,31 @@ class UpsideDown:
         return np.ascontiguousarray(self.source[items][:, ::-1])
 
 
-def frozen_values(model, source, folder: Path, precision: str | None = None) -> np.ndarray:
-    """The pooled features of a model of `mammo.build_model` for every item of `source`: float32 (items, 2048)."""
+def frozen_values(model, source, folder: Path, precision: str | None = None, layer: str = FEATURES) -> np.ndarray:
+    """What a layer of conv5 answers in a model of `mammo.build_model`, for every item of `source`, float32.
+
+    The pooled features, (items, 2048), unless another one is named: `LAST_CONVOLUTION`, (items, rows, columns, 2048).
+    """
     precision = precision or native_precision()
     maps = Cached(frozen_stages(model, precision), source, folder)
     maps.compute("frozen stages")
-    return values_of(frozen_features(model, precision), maps, folder)
+    return values_of(frozen_features(model, precision, layer), maps, folder)
 
 
 def values_of(network, source, folder: Path) -> np.ndarray:
-    """What any frozen network answers for every item of `source`, computed once: float32 (items, values)."""
+    """What any frozen network answers for every item of `source`, computed once: float32 (items, ...)."""
     values = Cached(network, source, folder)
     values.compute("features")
     return values[np.arange(len(source))]
 
 
-def mobilenet(weights, image_size):
-    """MobileNetV2 up to its pooled features, with the weights of a file; a yardstick, for `values_of`."""
+def mobilenet(weights, image_size, pooled: bool = True):
+    """MobileNetV2 up to its features, with the weights of a file; a yardstick, for `values_of`."""
     grey = keras.Input((*image_size, 1))
     x = keras.layers.Rescaling(2.0, offset=-1.0)(keras.layers.Concatenate()([grey, grey, grey]))
     network = keras.applications.MobileNetV2(weights=None, include_top=False, input_tensor=x)
     network.load_weights(weights)
-    return keras.Model(grey, keras.layers.GlobalAveragePooling2D()(network.output))
+    return keras.Model(grey, keras.layers.GlobalAveragePooling2D()(network.output) if pooled else network.output)
 
 
 def fine_tuned_reader(

@@ -1,0 +1,125 @@
+"""Where training lesions are located: look for a lesion in every cell of the network's last map, then judge the image.
+
+    places = places_of(manifest, lesions, (384, 288))
+    read = cell_reader([frozen_values(model, inputs, folder, LAST_CONVOLUTION)], places, truth, patients)
+
+A lesion fills a few cells of 32 x 32 pixels and is lost in the mean over hundreds. So a linear reader learns, from the
+lesions of training patients, what tells a malignant lesion's cell from all others, and an image's score is that of its
+most suspicious cell (from patches to whole images, as in Shen et al., Scientific Reports 9, 2019, but nothing of the
+network learns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mammo.errors import MammoError
+from mammo.folds import FOLDS
+from mammo.inputs import WORKERS
+from mammo.preprocessing import CELL, prepare
+
+OTHERS = 30  # cells without a malignant lesion that each image teaches, beside those of its benign lesions
+STRENGTH = 0.1  # of the reader's ridge, as a share of the variance of a feature
+OUTSIDE = -1e6
+
+
+@dataclass(frozen=True)
+class Places:
+    """What lies in each cell of the images' last maps."""
+
+    inside: np.ndarray
+    """bool (2, images, rows, columns): at least a quarter of the cell is breast; upright, and upside down."""
+    lesion: np.ndarray
+    """int8 (images, rows, columns): one of `MALIGNANT`, `BENIGN`, `NEAR` (beside a malignant one), or 0."""
+
+
+MALIGNANT, BENIGN, NEAR = 1, 2, 3
+
+
+def places_of(manifest: pd.DataFrame, lesions: pd.DataFrame, image_size) -> Places:
+    """Find the breast in every image and in it the lesions, a table with path, label, x, y and radius in pixels.
+
+    Raises MammoError where none of them is malignant and has a place.
+    """
+    located = lesions.dropna(subset=["x", "y"]) if {"x", "y"} <= set(lesions) else lesions.head(0)
+    if not (located["label"] == "malignant").any():
+        raise MammoError("No malignant lesion has a place, so there is nothing to learn what one looks like.")
+    by_image = dict(list(located.groupby("path")))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = list(pool.map(lambda path: _places(path, by_image.get(path), image_size), manifest["path"]))
+    inside, lesion = zip(*found, strict=True)
+    return Places(np.stack(inside, axis=1), np.stack(lesion))
+
+
+def _places(path: str, lesions: pd.DataFrame | None, image_size) -> tuple[np.ndarray, np.ndarray]:
+    _, breast, x = prepare(path, image_size)
+    inside = np.stack([_covered(way > 0) for way in (x[..., 0], x[::-1, :, 0])]) >= 0.25
+    lesion = np.zeros(inside.shape[1:], np.int8)
+    rows, columns = np.indices(lesion.shape) * CELL
+    top, left, _, right = breast.box
+    scale = min(side / of_breast for side, of_breast in zip(image_size, breast.image.shape, strict=True))
+    for row in (
+        () if lesions is None else lesions.sort_values("label").itertuples()
+    ):  # malignant ones have the last word
+        column = right - 1 - row.x if breast.mirrored else row.x - left
+        away = np.hypot(rows - scale * (row.y - top), columns - scale * column)
+        radius = scale * np.nan_to_num(getattr(row, "radius", 0.0))
+        there = away <= max(radius, away.min())
+        if row.label == "malignant":
+            lesion[(away <= radius + CELL) & (lesion != MALIGNANT)] = NEAR
+        lesion[there & (lesion != MALIGNANT)] = MALIGNANT if row.label == "malignant" else BENIGN
+    return inside, lesion
+
+
+def _covered(mask: np.ndarray) -> np.ndarray:
+    """The share of each cell that a mask covers; cell i is centred on pixel 32 i."""
+    rows, columns = (-(-side // CELL) for side in mask.shape)
+    padded = np.pad(mask.astype(np.float32), (CELL // 2, CELL))[: rows * CELL, : columns * CELL]
+    return padded.reshape(rows, CELL, columns, CELL).mean(axis=(1, 3))
+
+
+def cell_reader(ways: list[np.ndarray], places: Places, truth, patients) -> Callable:
+    """A reader for `mammo.folds`; its own scores come from five inner folds.
+
+    `ways` are the last maps of the images, float (images, rows, columns, channels), and, if given, of the same upside
+    down: then an image's score is the mean over both. It learns from the upright ones.
+    """
+    truth, patients = np.asarray(truth), np.asarray(patients)
+    maps = [np.sqrt(np.maximum(way, 0)) for way in ways]  # activations have long tails; their roots have not
+
+    def learned(rows, seed):
+        rng, taught = np.random.default_rng(seed), []
+        for row in rows:
+            there, breast = places.lesion[row], places.inside[0, row]
+            if truth[row] and not (there == MALIGNANT).any():
+                continue  # its lesion could be in any cell
+            others = np.argwhere(breast & (there == 0))
+            chosen = rng.permutation(others)[:OTHERS], np.argwhere(there == BENIGN), np.argwhere(there == MALIGNANT)
+            taught += [(row, *cell) for cell in np.concatenate(chosen)]
+        at = tuple(np.transpose(taught))
+        ridge = RidgeClassifier(STRENGTH * len(taught), class_weight="balanced")
+        return make_pipeline(StandardScaler(), ridge).fit(maps[0][at], places.lesion[at] == MALIGNANT)
+
+    def said(reader, rows):
+        scores = []
+        for way, inside in zip(maps, places.inside, strict=False):
+            cells = reader.decision_function(way[rows].reshape(-1, way.shape[-1])).reshape(len(rows), -1)
+            scores.append(np.where(inside[rows].reshape(len(rows), -1), cells, OUTSIDE).max(axis=1))
+        return np.mean(scores, axis=0)
+
+    def read(train, test, seed):
+        own, inner = np.full(len(truth), np.nan), StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+        for learn, score in inner.split(train, truth[train], patients[train]):
+            own[train[score]] = said(learned(train[learn], seed), train[score])
+        return said(learned(train, seed), test), own
+
+    return read

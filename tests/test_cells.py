@@ -1,0 +1,135 @@
+"""A lesion is looked for where training lesions are, and never where those of the tested are."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import mammo
+from mammo import cells
+from mammo.cells import BENIGN, MALIGNANT, NEAR, Places, cell_reader, places_of
+from mammo.folds import cross, figures, linear_reader, patient_folds
+from mammo.manifest import class_indices
+from mammo.preprocessing import CELL, mask_on_breast, model_input, prepare
+from mammo.reading import read_mammogram
+
+SIZE = (192, 144)
+PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
+TRUTH = np.repeat(np.arange(40) % 2, 2)
+
+
+@pytest.fixture(scope="module")
+def with_lesions(demo):
+    return demo[demo["label"] != "normal"].reset_index(drop=True)
+
+
+def test_places_are_where_the_masks_are(with_lesions):
+    places = places_of(with_lesions, with_lesions, SIZE)
+    assert places.inside.shape == (2, len(with_lesions), 6, 5)
+    assert places.lesion.shape == (len(with_lesions), 6, 5)
+    kinds = {"benign": BENIGN, "malignant": MALIGNANT}
+    for row, lesion in zip(with_lesions.itertuples(), places.lesion, strict=True):
+        assert set(np.unique(lesion)) - {0, NEAR} == {kinds[row.label]}
+        assert (NEAR in lesion) == (row.label == "malignant")
+        _, breast, x = prepare(row.path, SIZE)
+        mask = read_mammogram(row.mask_path).image > 0.5
+        seen = model_input(mask_on_breast(breast, mask), SIZE)[..., 0]
+        centre = np.average(np.indices(SIZE), axis=(1, 2), weights=np.broadcast_to(seen, (2, *SIZE)))
+        cell = np.abs(np.argwhere(lesion == kinds[row.label]) * CELL - centre).max(axis=1)
+        assert cell.min() <= CELL / 2 + 3  # the cell that the middle of the lesion lies in, but for rounding
+        assert (x[..., 0] > 0).mean() == pytest.approx(places.inside[0].mean(), abs=0.3)
+
+
+def test_without_a_place_there_is_nothing_to_learn(with_lesions):
+    for lesions in (with_lesions[with_lesions["label"] == "benign"], with_lesions.drop(columns=["x", "y"])):
+        with pytest.raises(mammo.MammoError, match="No malignant lesion has a place"):
+            places_of(with_lesions, lesions, SIZE)
+
+
+@pytest.fixture
+def seen():
+    """Maps in which a malignant cell differs a little in one channel: it is lost in the mean over the image."""
+    rng = np.random.default_rng(0)
+    maps = rng.uniform(0, 1, (80, 8, 8, 6)).astype(np.float32)
+    lesion = np.zeros((80, 8, 8), np.int8)
+    for image, (row, column) in enumerate(rng.integers(1, 7, (80, 2))):
+        if TRUTH[image]:
+            lesion[image, row - 1 : row + 2, column - 1 : column + 2] = NEAR
+            maps[image, row, column, 2] += 1.5
+        lesion[image, row, column] = MALIGNANT if TRUTH[image] else BENIGN
+    return SimpleNamespace(maps=maps, places=Places(np.ones((2, 80, 8, 8), bool), lesion))
+
+
+def auc(read):
+    return figures(TRUTH, cross(read, patient_folds(TRUTH, PATIENTS, repeats=1), 80), PATIENTS)["auc"]
+
+
+def test_what_is_lost_in_the_mean_is_found_in_a_cell(seen):
+    found = auc(cell_reader([seen.maps], seen.places, TRUTH, PATIENTS))
+    assert found > 0.95
+    assert auc(linear_reader(seen.maps.mean(axis=(1, 2)), TRUTH, PATIENTS)) < found - 0.1
+
+
+def test_where_the_lesions_of_the_tested_lie_does_not_matter(seen):
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    first, own = cell_reader([seen.maps], seen.places, TRUTH, PATIENTS)(train, test, 0)
+    elsewhere = Places(seen.places.inside, np.where(np.isin(np.arange(80), test)[:, None, None], 0, seen.places.lesion))
+    second, _ = cell_reader([seen.maps], elsewhere, TRUTH, PATIENTS)(train, test, 0)
+    np.testing.assert_array_equal(first, second)
+    assert np.isnan(own[test]).all()
+    assert np.isfinite(own[train]).all()
+
+
+def test_its_own_scores_come_from_something_that_has_not_learned_from_them(seen):
+    """Where each patient has a channel of her own, only who knew her could tell."""
+    maps = np.zeros((80, 8, 8, 40), np.float32)
+    for image, there in enumerate(seen.places.lesion):
+        maps[image, ..., image // 2][(there == MALIGNANT) | (there == BENIGN)] = 1
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    _, own = cell_reader([maps], seen.places, TRUTH, PATIENTS)(train, test, 0)
+    assert roc_auc_score(TRUTH[train], own[train]) < 0.7
+
+
+def test_cells_beside_the_breast_are_not_asked(seen):
+    seen.maps[:, 0, 0, 2] = 9  # a label in the corner, as suspicious as can be
+    inside = seen.places.inside.copy()
+    inside[:, :, 0, 0] = False
+    lesion = seen.places.lesion.copy()
+    lesion[:, 0, 0] = 0
+    found = auc(cell_reader([seen.maps], Places(inside, lesion), TRUTH, PATIENTS))
+    assert found > 0.95
+
+
+def test_both_ways_up_are_averaged(seen):
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    ways = [seen.maps, seen.maps[:, ::-1]]
+    one, both = (cell_reader(ways[:count], seen.places, TRUTH, PATIENTS)(train, test, 0)[0] for count in (1, 2))
+    np.testing.assert_allclose(one, both, rtol=1e-5)  # the same cells, in another order
+
+
+def test_a_share_of_a_cell_is_counted_around_its_centre():
+    mask = np.zeros((64, 70), bool)
+    mask[16:48, 16:48] = True  # all of cell 1, 1
+    np.testing.assert_array_equal(cells._covered(mask), np.array([[0, 0, 0], [0, 1, 0]], np.float32))
+
+
+def test_synthetic_lesions_are_found_by_their_cells(demo, model, tmp_path):
+    """From files to figures; random weights see nothing, so only that it runs, and on whom, is asked."""
+    from mammo import benchmark
+
+    table = mammo.save_manifest(demo.drop(columns="split"), tmp_path / "manifest.csv")
+    given = [str(table), "--weights", "random", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out.csv")]
+    given += ["--size", "64", "64", "--size", "96", "64", "--repeats", "1", "--flips", "--cells", "--together"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark.patient_folds, "__defaults__", (3, 1, 0))
+        found = benchmark.main(benchmark.arguments().parse_args(given))
+    readers = ["linear", "frozen, linear", "frozen, linear, flips", "frozen, cells, flips"]
+    assert found["reader"].tolist() == [*readers, *readers, "2 together", "4 together"]
+    assert found["size"].tolist() == ["64 x 64"] * 4 + ["96 x 64"] * 4 + ["all"] * 2
+    assert (found["cases"] == len(demo)).all()
+    assert (found["malignant"] == class_indices(demo).sum()).all()
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 10
+    with pytest.raises(mammo.MammoError, match="Leave --lesions out"):
+        benchmark.main(benchmark.arguments().parse_args([*given, "--lesions"]))
