@@ -210,7 +210,7 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
         for features, reader, read in readers(table, lesions, tuple(size), given):
             crossed = cross(read, parts, len(table), f"{features}, {reader}")
             show(crossed, size=f"{size[0]} x {size[1]}", features=features, reader=reader)
-            if given.flips <= ("flips" in reader):
+            if "flips" in reader or not given.flips:
                 each[features].append(crossed)
     for features, several in each.items() if given.together else ():
         show(together(several), size="all", features=features, reader=f"{len(several)} together")
