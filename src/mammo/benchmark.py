@@ -181,6 +181,8 @@ def markdown(row: dict) -> str:
 
 def main(given: argparse.Namespace) -> pd.DataFrame:
     """Print the table row by row, write it as CSV, and return it."""
+    if given.cells and given.lesions:
+        raise MammoError("--cells looks for lesions in whole images. Leave --lesions out.")
     options = {"lesions": given.lesions, "margin": given.margin, "side": given.side}
     options |= {"kind": given.kind, "partial": given.partial}
     table = load(given.data or given.train, given.root, **options)
@@ -191,8 +193,6 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
     truth, rows = class_indices(table), []
     lesions = None
     if given.cells:
-        if given.lesions:
-            raise MammoError("--cells looks for lesions in whole images. Leave --lesions out.")
         sources = [(given.data or given.train, given.root), (given.test, given.test_root)]
         lesions = pd.concat([located(*source, table, **options) for source in sources if source[0]])
     tested = np.unique(np.concatenate([test for part in parts for _, test in part]))
