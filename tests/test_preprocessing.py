@@ -30,6 +30,10 @@ def test_the_breast_is_found(image):
 def test_the_threshold_is_scikit_images(image):
     for values in (image[::8, ::8], np.sqrt(image[::8, ::8]), np.random.default_rng(0).random((50, 40)) ** 3):
         assert _otsu(values) == pytest.approx(float(threshold_otsu(values)), abs=1e-6)
+    for grey in (0.0, 0.5):
+        assert _otsu(np.full((50, 40), grey)) == grey
+    with pytest.raises(mammo.MammoError, match="No breast was found"):
+        find_breast(np.zeros((300, 200), np.float32))
 
 
 @pytest.mark.parametrize("background", [0.03, 0.08])

@@ -147,7 +147,10 @@ def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> It
             tuned = fine_tuned_reader(model, table, folder, given.epochs, given.flips)
             yield f"ResNet50, {name}", f"fine-tuned{', flips' * given.flips}", tuned
     if given.mobilenet:
-        pooled, maps = (partial(values_of, mobilenet(given.mobilenet, size, p), folder=folder) for p in (True, False))
+        pooled, maps = (
+            lambda way, pooled=pooled: values_of(mobilenet(given.mobilenet, size, pooled), way, folder)
+            for pooled in (True, False)
+        )
         for reader, read in frozen(pooled, maps):
             yield "MobileNetV2, file", reader, read
 

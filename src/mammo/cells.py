@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from mammo.errors import MammoError
 from mammo.folds import FOLDS
 from mammo.inputs import WORKERS
-from mammo.preprocessing import CELL, prepare
+from mammo.preprocessing import CELL, place_on_breast, prepare
 
 OTHERS = 30  # cells without a malignant lesion that each image teaches, beside those of its benign lesions
 STRENGTH = 0.1  # of the reader's ridge, as a share of the variance of a feature
@@ -65,13 +65,12 @@ def _places(path: str, lesions: pd.DataFrame | None, image_size) -> tuple[np.nda
     inside = np.stack([_covered(way > 0) for way in (x[..., 0], x[::-1, :, 0])]) >= 0.25
     lesion = np.zeros(inside.shape[1:], np.int8)
     rows, columns = np.indices(lesion.shape) * CELL
-    top, left, _, right = breast.box
     scale = min(side / of_breast for side, of_breast in zip(image_size, breast.image.shape, strict=True))
     for row in (
         () if lesions is None else lesions.sort_values("label").itertuples()
     ):  # malignant ones have the last word
-        column = right - 1 - row.x if breast.mirrored else row.x - left
-        away = np.hypot(rows - scale * (row.y - top), columns - scale * column)
+        column, line = place_on_breast(breast, row.x, row.y)
+        away = np.hypot(rows - scale * line, columns - scale * column)
         radius = scale * np.nan_to_num(getattr(row, "radius", 0.0))
         there = away <= max(radius, away.min())
         if row.label == "malignant":

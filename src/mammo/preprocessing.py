@@ -87,6 +87,8 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
 
 def _otsu(values: np.ndarray) -> float:
     """The threshold of scikit-image's `threshold_otsu`, whose import would take as long as finding the breast."""
+    if values.min() == values.max():
+        return float(values.min())
     counts, edges = np.histogram(values, 256)
     middles = (edges[1:] + edges[:-1]) / 2
     below, sums = np.cumsum(counts), np.cumsum(counts * middles)
@@ -206,12 +208,17 @@ def shape_doubt(breast: Breast) -> str | None:
     return None
 
 
+def place_on_breast(breast: Breast, x: float, y: float) -> tuple[float, float]:
+    """The column and row of `breast.image` that show the place x, y of the original."""
+    top, left, _, right = breast.box
+    return right - 1 - x if breast.mirrored else x - left, y - top
+
+
 def square_of(breast: Breast, x: float, y: float, side: float) -> np.ndarray:
     """The square of `side` pixels around x, y of the original, as `breast.image` shows it; 0 beyond the breast."""
-    top, left, _, right = breast.box
-    column = right - 1 - x if breast.mirrored else x - left
+    column, row = place_on_breast(breast, x, y)
     half = side / 2
-    extent = column - half, y - top - half, column + half, y - top + half
+    extent = column - half, row - half, column + half, row + half
     size = (max(1, round(side)),) * 2
     return np.asarray(Image.fromarray(breast.image).transform(size, Image.EXTENT, extent, Image.BILINEAR))
 
