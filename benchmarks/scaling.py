@@ -1,9 +1,11 @@
-"""What training costs with 100, 1,000 and 10,000 images: time and peak memory.
+"""What 100, 1,000 and 10,000 images cost, in time and peak memory.
 
     python benchmarks/scaling.py --plot docs/scaling.png
+    python benchmarks/scaling.py --job scoring
 
-`train_head` (5 epochs) and `fine_tune` (1 epoch) from an empty cache, each number of images in a process of its own.
-Images of 192 x 144 pixels, an input of 224 x 224, no copies. Minutes.
+Training: `train_head` (5 epochs) and `fine_tune` (1 epoch) from an empty cache, an input of 224 x 224, no copies.
+Scoring: `score_folder` with the demo model by ONNX Runtime. Each number of images in a process of its own, images of
+192 x 144 pixels. Minutes; 10,000 take half an hour.
 """
 
 from __future__ import annotations
@@ -17,21 +19,27 @@ import time
 from pathlib import Path
 
 NUMBERS = (100, 1000, 10_000)
-TRAINING = """
-import sys, mammo
+JOBS = {
+    "training": """
+import mammo
 manifest = mammo.load_manifest(folder + "/manifest.csv")
 model = mammo.build_model("demo", image_size=(224, 224))
 options = {"copies": 0, "patience": 99, "cache": folder + "/cache"}
 mammo.train_head(model, manifest, epochs=5, **options)
 mammo.fine_tune(model, manifest, epochs=1, **options)
-"""
+""",
+    "scoring": """
+import mammo
+mammo.score_folder(folder + "/images", folder + "/scores.csv", mammo.load_classifier(exported, runtime="onnx"))
+""",
+}
 
 
-def measured(folder: Path) -> tuple[float, float]:
-    """Seconds and megabytes of a training in a fresh process."""
+def measured(job: str, folder: Path, exported: Path) -> tuple[float, float]:
+    """Seconds and megabytes of a job in a fresh process."""
     begun = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-c", f"folder = {str(folder)!r}\n{TRAINING}"],
+        [sys.executable, "-c", f"folder, exported = {str(folder)!r}, {str(exported)!r}\n{JOBS[job]}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -49,6 +57,11 @@ def dataset(folder: Path, images: int) -> None:
         f"table = table[table.split != 'test'].head({images}); mammo.save_manifest(table, Path({str(folder)!r}) / "
         "'manifest.csv')"
     )
+    in_process(code)
+
+
+def in_process(code: str) -> None:
+    """Run code in a process of its own: a child's peak memory is never less than its parent's."""
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -68,14 +81,17 @@ def plot(rows: list[tuple], path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main(numbers, picture) -> None:
+def main(job: str, numbers, picture) -> None:
     """Print a table, and draw it."""
     rows = []
-    print("| images | seconds | milliseconds an image | peak memory, MB |\n|---|---|---|---|")
+    print(f"{job}\n| images | seconds | milliseconds an image | peak memory, MB |\n|---|---|---|---|")
     for number in numbers:
         with tempfile.TemporaryDirectory() as scratch:
-            dataset(Path(scratch), number)
-            rows.append((number, *measured(Path(scratch))))
+            folder, exported = Path(scratch) / "data", Path(scratch) / "exported"
+            dataset(folder, number)
+            if job == "scoring":
+                in_process(f"import mammo; mammo.load_classifier().export({str(exported)!r})")
+            rows.append((number, *measured(job, folder, exported)))
         print(f"| {number:,} | {rows[-1][1]:.0f} | {1000 * rows[-1][1] / number:.0f} | {rows[-1][2]:.0f} |", flush=True)
     if picture:
         plot(rows, picture)
@@ -85,5 +101,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--numbers", type=int, nargs="*", default=NUMBERS)
     parser.add_argument("--plot", metavar="FILE")
+    parser.add_argument("--job", choices=JOBS, default="training")
     given = parser.parse_args()
-    main(given.numbers, given.plot)
+    main(given.job, given.numbers, given.plot)

@@ -125,7 +125,7 @@ def test_synthetic_lesions_are_found_by_their_cells(demo, model, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark.patient_folds, "__defaults__", (3, 1, 0))
         found = benchmark.main(benchmark.arguments().parse_args(given))
-    readers = ["linear", "frozen, linear", "frozen, linear, flips", "frozen, cells, flips"]
+    readers = ["linear", "linear", "linear, flips", "cells, flips"]
     assert found["reader"].tolist() == [*readers, *readers, "4 together"]
     assert found["size"].tolist() == ["64 x 64"] * 4 + ["96 x 64"] * 4 + ["all"]
     assert (found["cases"] == len(demo)).all()

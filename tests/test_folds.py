@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo.decision import threshold_at_sensitivity
-from mammo.folds import Crossed, alarms, by_breast, cross, figures, linear_reader, patient_folds, together
+from mammo.folds import Crossed, alarms, by_breast, cross, difference, figures, linear_reader, patient_folds, together
 
 PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
 TRUTH = np.repeat(np.arange(40) % 2, 2)
@@ -153,3 +153,35 @@ def test_together_two_readers_know_more_than_one():
         found.append(cross(linear_reader(seen, TRUTH, PATIENTS), parts, 80))
     one, other, both = (figures(TRUTH, each, PATIENTS)["auc"] for each in (*found, together(found)))
     assert both > max(one, other)
+
+
+def test_a_difference_is_that_of_the_figures_and_0_for_twins(crossed):
+    weaker = cross(linear_reader(FEATURES[:, 1:], TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), 80)
+    found = difference(TRUTH, crossed, weaker, PATIENTS)
+    expected = figures(TRUTH, crossed, PATIENTS)["auc"] - figures(TRUTH, weaker, PATIENTS)["auc"]
+    assert found["difference"] == pytest.approx(expected)
+    assert found["difference_interval"][0] > 0  # one column holds all there is to know, and the other has not seen it
+    twins = difference(TRUTH, crossed, Crossed(3 * crossed.score, crossed.fold, crossed.inner), PATIENTS)
+    assert twins == {"difference": 0.0, "difference_interval": [0.0, 0.0]}
+    some = TRUTH + np.arange(80) % 3 > 0
+    among = difference(TRUTH, crossed, weaker, PATIENTS, among=some)["difference"]
+    aucs = [figures(TRUTH, each, PATIENTS, among=some)["auc"] for each in (crossed, weaker)]
+    assert among == pytest.approx(aucs[0] - aucs[1])
+    elsewhere = Crossed(crossed.score, crossed.fold[:, ::-1], crossed.inner)
+    with pytest.raises(mammo.MammoError, match="same folds"):
+        difference(TRUTH, crossed, elsewhere, PATIENTS)
+
+
+def test_the_interval_of_a_difference_holds_0_for_readers_that_are_equally_good():
+    """200 pairs whose scores share what makes an image hard: 95 % is asked, 90 % of so few."""
+    rng, parts, held = np.random.default_rng(3), patient_folds(TRUTH, PATIENTS, repeats=1), 0
+    fold = np.full((80, 1), -1)
+    for number, (_, test) in enumerate(parts[0]):
+        fold[test, 0] = number
+    inner = np.zeros((80, 1, 5))
+    for _ in range(200):
+        shared = TRUTH + rng.normal(size=80) + np.repeat(rng.normal(size=40), 2)
+        both = [Crossed((shared + rng.normal(size=80))[:, None], fold, inner) for _ in range(2)]
+        low, high = difference(TRUTH, *both, PATIENTS)["difference_interval"]
+        held += low <= 0 <= high
+    assert held >= 180

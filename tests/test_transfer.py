@@ -5,9 +5,18 @@ import pytest
 
 import mammo
 from mammo import training
+from mammo.backend import keras
 from mammo.inputs import Inputs
 from mammo.manifest import class_indices
-from mammo.transfer import UpsideDown, fine_tuned_reader, frozen_values
+from mammo.transfer import (
+    UpsideDown,
+    computed,
+    fine_tuned_reader,
+    frozen_maps,
+    frozen_values,
+    mobilenet,
+    pooled,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +38,23 @@ def test_frozen_values_are_computed_once(model, demo, tmp_path, monkeypatch):
     assert first.shape == (5, 2048)
     monkeypatch.setattr(Inputs, "__getitem__", lambda *_: pytest.fail("read again"))
     np.testing.assert_array_equal(frozen_values(model, inputs, tmp_path, "float32"), first)
+
+
+def test_pooled_maps_are_the_pooled_features(model, demo, tmp_path):
+    inputs = Inputs(demo.head(5), (64, 64))
+    maps = frozen_maps(model, inputs, tmp_path, "float32")
+    assert maps[[0]].shape == (1, 2, 2, 2048)
+    np.testing.assert_allclose(pooled(maps), frozen_values(model, inputs, tmp_path, "float32"), rtol=2e-3, atol=1e-3)
+
+
+def test_the_yardstick_is_given_what_it_was_trained_on(demo, tmp_path):
+    """Pixels from -1 to 1, three times the same, whatever is in the file of weights."""
+    network = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(64, 64, 3))
+    network.save_weights(tmp_path / "mobilenet.weights.h5")
+    inputs = Inputs(demo.head(3), (64, 64))
+    found = computed(mobilenet(tmp_path / "mobilenet.weights.h5", (64, 64)), inputs, tmp_path)
+    expected = network.predict(np.repeat(2 * inputs[np.arange(3)] - 1, 3, axis=-1), verbose=0)
+    np.testing.assert_allclose(found[np.arange(3)], expected, rtol=2e-3, atol=1e-3)
 
 
 def test_a_fold_is_fine_tuned_from_the_start_and_its_validation_is_of_training(

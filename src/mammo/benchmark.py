@@ -11,8 +11,9 @@ Each row of the table is a mean over the folds with a 95 % interval that resampl
 specificity are those at a threshold that the training patients have fixed at a sensitivity of 90 %. Images are prepared
 as for prediction. Rows: radiomics, and the frozen features of each kind of weights, under the same linear reader; with
 `--cells` the most suspicious cell, learned from the places of training lesions (`mammo.cells`); with `--fine-tune`
-mammo's own training; with `--together` the mean of all these at all sizes. The table is printed as it grows and written
-as CSV. Stop it by Ctrl-C, and the same command goes on where it was.
+mammo's own training; with `--together` the mean of all these at all sizes. Then, for each two networks under the same
+reader, the difference of their AUCs with its interval. The tables are printed and written as CSV. Stop it
+by Ctrl-C, and the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import argparse
 import inspect
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -32,18 +34,19 @@ import pandas as pd
 from mammo.cache import cache_folder
 from mammo.cells import cell_reader, places_of
 from mammo.errors import MammoError
-from mammo.folds import MEASURES, by_breast, cross, figures, linear_reader, patient_folds, together
+from mammo.folds import MEASURES, by_breast, cross, difference, figures, linear_reader, patient_folds, together
 from mammo.inputs import Inputs, in_batches
 from mammo.manifest import MARGIN, class_indices, lesion_squares, load_manifest
-from mammo.model import LAST_CONVOLUTION, build_model
+from mammo.model import build_model
 from mammo.radiomics import radiomics
 from mammo.storage import write_whole
 from mammo.synthetic import generate_dataset
-from mammo.transfer import UpsideDown, fine_tuned_reader, frozen_values, mobilenet, values_of
+from mammo.transfer import UpsideDown, computed, fine_tuned_reader, frozen_maps, mobilenet, pooled
 
 NAMES = ("cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "vindr_mammo")
 WEIGHTS = ("random", "demo", "imagenet")
 COLUMNS = ("size", "features", "reader", "of", *MEASURES)
+PAIRED = ("size", "reader", "of", "features", "minus", "difference")
 
 
 def load(name: str, root=None, lesions: bool = False, margin: float = MARGIN, side=None, **options) -> pd.DataFrame:
@@ -121,16 +124,15 @@ def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> It
     def linear(features):
         return linear_reader(features, truth, patients)
 
-    def frozen(values_of_source, with_maps):
+    def frozen(maps_of):
         """The rows of a network: its pooled features, and its cells."""
-        ways = [inputs, UpsideDown(inputs)] if given.flips else [inputs]
-        seen = [values_of_source(way) for way in ways]
-        yield "frozen, linear", linear(seen[0])
+        maps = [maps_of(way) for way in ([inputs, UpsideDown(inputs)] if given.flips else [inputs])]
+        seen = [pooled(way) for way in maps]
+        yield "linear", linear(seen[0])
         if given.flips:  # the mean of the features: its score is the mean of the scores
-            yield "frozen, linear, flips", linear(np.mean(seen, axis=0))
+            yield "linear, flips", linear(np.mean(seen, axis=0))
         if places:
-            maps = [with_maps(way) for way in ways]
-            yield f"frozen, cells{', flips' * given.flips}", cell_reader(maps, places, truth, patients)
+            yield f"cells{', flips' * given.flips}", cell_reader(maps, places, truth, patients)
 
     measured = [radiomics(x) for _, xs in in_batches(inputs, np.arange(len(inputs)), 32, "radiomics") for x in xs]
     yield "radiomics", "linear", linear(np.array(measured))
@@ -140,18 +142,14 @@ def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> It
         except MammoError as error:
             print(f"Without {name} weights: {error}")
             continue
-        values = partial(frozen_values, model, folder=folder)
-        for reader, read in frozen(values, partial(values, layer=LAST_CONVOLUTION)):
+        for reader, read in frozen(partial(frozen_maps, model, folder=folder)):
             yield f"ResNet50, {name}", reader, read
         if given.fine_tune:
             tuned = fine_tuned_reader(model, table, folder, given.epochs, given.flips)
             yield f"ResNet50, {name}", f"fine-tuned{', flips' * given.flips}", tuned
     if given.mobilenet:
-        pooled, maps = (
-            lambda way, pooled=pooled: values_of(mobilenet(given.mobilenet, size, pooled), way, folder)
-            for pooled in (True, False)
-        )
-        for reader, read in frozen(pooled, maps):
+        network = mobilenet(given.mobilenet, size)
+        for reader, read in frozen(lambda way: computed(network, way, folder)):
             yield "MobileNetV2, file", reader, read
 
 
@@ -162,24 +160,38 @@ def _started(name: str, size):
     return build_model(None if name == "random" else name, image_size=size, quiet=True)
 
 
-def measured_rows(table: pd.DataFrame, crossed, breasts: bool, by: str | None) -> Iterator[dict]:
-    """The figures of images, of groups of them, and of breasts."""
+def measured_rows(measure: Callable, table: pd.DataFrame, crossed, breasts: bool, by: str | None) -> Iterator[dict]:
+    """What `measure(truth, *crossed, patients)` finds of images, of groups of them, and of breasts."""
     truth, patients = class_indices(table), table["patient_id"].to_numpy()
-    yield {"of": "lesions" if "square" in table else "images"} | figures(truth, crossed, patients)
+    yield {"of": "lesions" if "square" in table else "images"} | measure(truth, *crossed, patients)
     for group in sorted(table[by].dropna().unique()) if by else ():
-        yield {"of": str(group)} | figures(truth, crossed, patients, among=(table[by] == group).to_numpy())
+        yield {"of": str(group)} | measure(truth, *crossed, patients, among=(table[by] == group).to_numpy())
     if breasts:
-        combined, together = by_breast(table, crossed)
-        yield {"of": "breasts"} | figures(class_indices(combined), together, combined["patient_id"].to_numpy())
+        combined = [by_breast(table, each) for each in crossed]
+        breast, patients = combined[0][0], combined[0][0]["patient_id"].to_numpy()
+        yield {"of": "breasts"} | measure(class_indices(breast), *(each for _, each in combined), patients)
 
 
-def markdown(row: dict) -> str:
-    """One line of the table."""
-    cells = [str(row[name]) for name in COLUMNS[:4]]
-    for name in MEASURES:
-        low, high = row[f"{name}_interval"]
-        cells.append(f"{row[name]:.3f} ({low:.3f} to {high:.3f})")
+def pairs_of(said: dict, table: pd.DataFrame, breasts: bool, by: str | None) -> Iterator[dict]:
+    """How much better one network is than another under the same reader at the same size: AUC, on the same patients."""
+    for (size, reader), each in said.items():
+        for first, second in combinations(each, 2):
+            for row in measured_rows(difference, table, [each[first], each[second]], breasts, by):
+                yield {"size": size, "reader": reader, "features": first, "minus": second} | row
+
+
+def markdown(row: dict, columns: Sequence[str]) -> str:
+    """One line of a table; a figure with its interval."""
+    cells = []
+    for name in columns:
+        interval = row.get(f"{name}_interval")
+        cells.append(f"{row[name]:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else str(row[name]))
     return f"| {' | '.join(cells)} |"
+
+
+def headed(columns: Sequence[str]) -> str:
+    """The head of a table."""
+    return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
 
 
 def main(given: argparse.Namespace) -> pd.DataFrame:
@@ -200,12 +212,14 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
         lesions = pd.concat([located(*source, table, **options) for source in sources if source[0]])
     tested = np.unique(np.concatenate([test for part in parts for _, test in part]))
     print(f"{len(tested)} tested, {truth[tested].sum()} malignant, {table['patient_id'][tested].nunique()} patients")
-    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+    print(headed(COLUMNS))
+    said = defaultdict(dict)
 
-    def show(crossed, **about):
-        for row in measured_rows(table, crossed, given.breasts, given.by):
-            rows.append(about | row)
-            print(markdown(rows[-1]), flush=True)
+    def show(crossed, size, features, reader):
+        said[size, reader][features] = crossed
+        for row in measured_rows(figures, table, [crossed], given.breasts, given.by):
+            rows.append({"size": size, "features": features, "reader": reader} | row)
+            print(markdown(rows[-1], COLUMNS), flush=True)
         write_whole(Path(given.out), partial(pd.DataFrame(rows).to_csv, index=False))
 
     each = defaultdict(list)
@@ -217,6 +231,11 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
                 each[features].append(crossed)
     for features, several in each.items() if given.together else ():
         show(together(several), size="all", features=features, reader=f"{len(several)} together")
+    pairs = list(pairs_of(said, table, given.breasts, given.by))
+    if pairs:
+        print("", headed(PAIRED), *(markdown(row, PAIRED) for row in pairs), sep="\n")
+        out = Path(given.out)
+        write_whole(out.with_stem(f"{out.stem}_pairs"), partial(pd.DataFrame(pairs).to_csv, index=False))
     return pd.DataFrame(rows)
 
 

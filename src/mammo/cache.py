@@ -15,6 +15,7 @@ import hashlib
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,11 @@ class Cached:
         if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:] or len(data) != 2 * np.prod(self.shape) + 4:
             return None
         return np.frombuffer(data[:-4], np.float16).reshape(self.shape)
+
+
+def a_few_at_a_time(values) -> Iterator[np.ndarray]:
+    """All items of an array or a `Cached` in their order, read as they are needed."""
+    return (values[np.arange(start, min(start + BATCH, len(values)))] for start in range(0, len(values), BATCH))
 
 
 def fingerprint(network) -> str:

@@ -1,7 +1,7 @@
 """Where training lesions are located: look for a lesion in every cell of the network's last map, then judge the image.
 
     places = places_of(manifest, lesions, (384, 288))
-    read = cell_reader([frozen_values(model, inputs, folder, LAST_CONVOLUTION)], places, truth, patients)
+    read = cell_reader([frozen_maps(model, inputs, folder)], places, truth, patients)
 
 A lesion fills a few cells of 32 x 32 pixels and is lost in the mean over hundreds. So a linear reader learns, from the
 lesions of training patients, what tells a malignant lesion's cell from all others, and an image's score is that of its
@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mammo.cache import a_few_at_a_time
 from mammo.errors import MammoError
 from mammo.folds import FOLDS
 from mammo.inputs import WORKERS
@@ -86,14 +87,15 @@ def _covered(mask: np.ndarray) -> np.ndarray:
     return padded.reshape(rows, CELL, columns, CELL).mean(axis=(1, 3))
 
 
-def cell_reader(ways: list[np.ndarray], places: Places, truth, patients) -> Callable:
+def cell_reader(ways: list, places: Places, truth, patients) -> Callable:
     """A reader for `mammo.folds`; its own scores come from five inner folds.
 
-    `ways` are the last maps of the images, float (images, rows, columns, channels), and, if given, of the same upside
-    down: then an image's score is the mean over both. It learns from the upright ones.
+    `ways` are the last maps of the images, float (images, rows, columns, channels) as an array or in a cache, and, if
+    given, of the same upside down: then an image's score is the mean over both. It learns from the upright ones.
+    Their roots are held in memory, two bytes a number: 1 MB for an image of 640 x 384 pixels and each way.
     """
     truth, patients = np.asarray(truth), np.asarray(patients)
-    maps = [np.sqrt(np.maximum(way, 0)) for way in ways]  # activations have long tails; their roots have not
+    maps = [_roots(way) for way in ways]
 
     def learned(rows, seed):
         rng, taught = np.random.default_rng(seed), []
@@ -106,13 +108,15 @@ def cell_reader(ways: list[np.ndarray], places: Places, truth, patients) -> Call
             taught += [(row, *cell) for cell in np.concatenate(chosen)]
         at = tuple(np.transpose(taught))
         ridge = RidgeClassifier(STRENGTH * len(taught), class_weight="balanced")
-        return make_pipeline(StandardScaler(), ridge).fit(maps[0][at], places.lesion[at] == MALIGNANT)
+        return make_pipeline(StandardScaler(), ridge).fit(
+            maps[0][at].astype(np.float32), places.lesion[at] == MALIGNANT
+        )
 
     def said(reader, rows):
         scores = []
         for way, inside in zip(maps, places.inside, strict=False):
-            cells = reader.decision_function(way[rows].reshape(-1, way.shape[-1])).reshape(len(rows), -1)
-            scores.append(np.where(inside[rows].reshape(len(rows), -1), cells, OUTSIDE).max(axis=1))
+            cells = (reader.decision_function(way[row][inside[row]].astype(np.float32)) for row in rows)
+            scores.append([max(said_of_image, default=OUTSIDE) for said_of_image in cells])
         return np.mean(scores, axis=0)
 
     def read(train, test, seed):
@@ -122,3 +126,8 @@ def cell_reader(ways: list[np.ndarray], places: Places, truth, patients) -> Call
         return said(learned(train, seed), test), own
 
     return read
+
+
+def _roots(maps) -> np.ndarray:
+    """Activations have long tails; their roots have not. Read a few at a time."""
+    return np.concatenate([np.sqrt(np.maximum(part, 0)).astype(np.float16) for part in a_few_at_a_time(maps)])

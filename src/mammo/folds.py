@@ -3,6 +3,7 @@
     parts = patient_folds(truth, patients)                    # five folds, five times
     crossed = cross(linear_reader(features, truth, patients), parts, len(truth))
     figures(truth, crossed, patients)                         # AUC, sensitivity, specificity, with intervals
+    difference(truth, crossed, other, patients)               # of two readers, AUC, with an interval
 
 A reader is a function `read(train, test, seed)` of row numbers. It returns a score for each test row, and for training
 rows scores from something that has not learned from them: by these the threshold is fixed.
@@ -138,6 +139,27 @@ def figures(truth, crossed: Crossed, patients, among=None, target: float = TARGE
     for name, value, low, high in values:
         found |= {name: float(value), f"{name}_interval": [float(low), float(high)]}
     return found
+
+
+def difference(truth, first: Crossed, second: Crossed, patients, among=None) -> dict:
+    """The mean AUC of the first reader minus that of the second, with its 95 % interval, on the same folds.
+
+    The AUCs are those of `figures`. In each draw the same patients stand for both readers, so what makes an image hard
+    for both cancels. Raises MammoError where the folds differ.
+    """
+    if not np.array_equal(first.fold, second.fold):
+        raise MammoError("Only readers that have answered in the same folds can be compared. Cross both with one list.")
+    tested = (first.fold >= 0).any(axis=1) & (True if among is None else among)
+    truth, patients = np.asarray(truth)[tested], np.asarray(patients)[tested]
+    (right, pairs), (other, _) = (_compared(truth, each.score[tested], each.fold[tested]) for each in (first, second))
+
+    def measure(y, _, w):
+        ill, well = w[y == 1], w[y == 0]
+        with np.errstate(invalid="ignore"):
+            return (ill @ (right - other) @ well) / (ill @ pairs @ well)
+
+    value, low, high = bootstrap(measure, truth, np.zeros(len(truth)), patients)
+    return {"difference": float(value), "difference_interval": [float(low), float(high)]}
 
 
 def _compared(truth, score, fold) -> tuple[np.ndarray, np.ndarray]:

@@ -22,12 +22,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from mammo import training
 from mammo.backend import keras, native_precision, without_stderr
-from mammo.cache import Cached, fingerprint
+from mammo.cache import Cached, a_few_at_a_time, fingerprint
 from mammo.decision import log_odds
 from mammo.folds import FOLDS
 from mammo.inputs import Inputs
 from mammo.manifest import class_indices
-from mammo.model import FEATURES, image_size_of
+from mammo.model import FEATURES, LAST_CONVOLUTION, image_size_of
 from mammo.stages import frozen_features, frozen_stages, last_stage
 from mammo.storage import write_arrays
 
@@ -45,31 +45,41 @@ class UpsideDown:
         return np.ascontiguousarray(self.source[items][:, ::-1])
 
 
-def frozen_values(model, source, folder: Path, precision: str | None = None, layer: str = FEATURES) -> np.ndarray:
-    """What a layer of conv5 answers in a model of `mammo.build_model`, for every item of `source`, float32.
+def frozen_values(model, source, folder: Path, precision: str | None = None) -> np.ndarray:
+    """The pooled features of a model of `mammo.build_model` for every item of `source`: float32 (items, 2048)."""
+    return _frozen(model, source, folder, precision, FEATURES)[np.arange(len(source))]
 
-    The pooled features, (items, 2048), unless another one is named: `LAST_CONVOLUTION`, (items, rows, columns, 2048).
-    """
+
+def frozen_maps(model, source, folder: Path, precision: str | None = None) -> Cached:
+    """The last maps of the same for every item of `source`, kept on disk: each float32 (rows, columns, 2048)."""
+    return _frozen(model, source, folder, precision, LAST_CONVOLUTION)
+
+
+def _frozen(model, source, folder, precision, layer) -> Cached:
     precision = precision or native_precision()
-    maps = Cached(frozen_stages(model, precision), source, folder)
-    maps.compute("frozen stages")
-    return values_of(frozen_features(model, precision, layer), maps, folder)
+    maps = computed(frozen_stages(model, precision), source, folder, "frozen stages")
+    return computed(frozen_features(model, precision, layer), maps, folder)
 
 
-def values_of(network, source, folder: Path) -> np.ndarray:
-    """What any frozen network answers for every item of `source`, computed once: float32 (items, ...)."""
+def computed(network, source, folder: Path, title: str = "features") -> Cached:
+    """What any frozen network answers for every item of `source`, computed once and kept on disk."""
     values = Cached(network, source, folder)
-    values.compute("features")
-    return values[np.arange(len(source))]
+    values.compute(title)
+    return values
 
 
-def mobilenet(weights, image_size, pooled: bool = True):
-    """MobileNetV2 up to its features, with the weights of a file; a yardstick, for `values_of`."""
+def mobilenet(weights, image_size):
+    """MobileNetV2 up to its last maps, with the weights of a file; a yardstick, for `computed`."""
     grey = keras.Input((*image_size, 1))
     x = keras.layers.Rescaling(2.0, offset=-1.0)(keras.layers.Concatenate()([grey, grey, grey]))
     network = keras.applications.MobileNetV2(weights=None, include_top=False, input_tensor=x)
     network.load_weights(weights)
-    return keras.Model(grey, keras.layers.GlobalAveragePooling2D()(network.output) if pooled else network.output)
+    return keras.Model(grey, network.output)
+
+
+def pooled(maps) -> np.ndarray:
+    """The mean over each of the maps: float32 (items, channels)."""
+    return np.concatenate([part.mean(axis=(1, 2)) for part in a_few_at_a_time(maps)])
 
 
 def fine_tuned_reader(
