@@ -20,7 +20,7 @@ CLAIM = """
 7 where the data come from
 8 who was included and excluded
 9 preprocessing
-10 choice of parts of the data or of the image
+10 choice of parts of the data
 11 de-identification
 12 missing data
 13 how the images were acquired
@@ -58,18 +58,18 @@ CLAIM = """
 """
 TRIPOD = """
 1 the title: a prediction model, for whom, of what
-2 abstract
+2 abstract, by its own list of 13 items
 3a healthcare context, rationale, existing models
 3b target population, purpose, users
 3c known health inequalities
 4 objectives
-5a where the data come from
+5a where the data come from, why, and whom they stand for
 5b dates of the data
 6a setting, number and places of centres
 6b eligibility
 6c treatments
 7 preparation and quality of the data
-8a outcome: definition, assessment
+8a outcome: definition, time, assessment
 8b outcome: who assessed it
 8c outcome: blinding
 9a choice of predictors
@@ -87,7 +87,7 @@ TRIPOD = """
 13 class imbalance
 14 fairness
 15 output of the model; classes and thresholds
-16 how training and test data differ
+16 how training and test data differ: setting, eligibility, outcome, predictors
 17 ethical approval, consent
 18a funding
 18b conflicts of interest
@@ -100,7 +100,7 @@ TRIPOD = """
 20b characteristics of participants
 20c training against test data: predictors and outcome
 21 numbers of participants and outcomes in each analysis
-22 the full model, so that others can predict
+22 the full model, so that others can predict, and who may use it
 23a performance with intervals, in subgroups too
 23b differences of performance between clusters
 24 results of updating
@@ -131,6 +131,14 @@ def _model(card) -> str:
     return f"ResNet50, pooling, 1024 units, {len(card['class_names'])} classes; input {height} x {width}"
 
 
+def _sources(card) -> str:
+    return ", ".join(card["sources"])
+
+
+def _preparation(card) -> str:
+    return f"mammo.preprocessing {card['versions']['mammo']}, input " + " x ".join(map(str, card["image_size"]))
+
+
 def _measured(card, *names) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {card[name]:.3f} ({card[f'{name}_interval'][0]:.3f} to "
@@ -140,9 +148,10 @@ def _measured(card, *names) -> str:
     )
 
 
-def _updating(card) -> str:
+def _training(card) -> str:
     fitted = card["calibration"]
-    return f"{fitted['method']} on validation: slope {fitted['slope']:.3f}, intercept {fitted['intercept']:.3f}"
+    said = f"{fitted['method']} on validation, slope {fitted['slope']:.3f}, intercept {fitted['intercept']:.3f}"
+    return f"in part: {card['training']}; seed {card['seed']}; {said}"
 
 
 def _output(card) -> str:
@@ -153,12 +162,14 @@ def _output(card) -> str:
     )
 
 
+PERFORMANCE = ("auc", "average_precision", "brier")
+SLOPE = {"calibration_slope", "calibration_intercept"}  # not in the first cards
 RECORDED = {
     ("CLAIM 3", "CLAIM 41", "TRIPOD+AI 3b"): lambda card: "in part: for learning and research, not a medical device",
-    ("CLAIM 7", "TRIPOD+AI 5a"): lambda card: ", ".join(card["sources"]),
-    ("CLAIM 9", "TRIPOD+AI 7"): lambda card: (
-        f"mammo.preprocessing {card['versions']['mammo']}, input " + " x ".join(map(str, card["image_size"]))
-    ),
+    ("CLAIM 7",): _sources,
+    ("TRIPOD+AI 5a",): lambda card: f"in part: {_sources(card)}" if card["sources"] else EMPTY,
+    ("CLAIM 9",): _preparation,
+    ("TRIPOD+AI 7",): lambda card: f"in part: {_preparation(card)}",
     ("CLAIM 19", "CLAIM 35", "TRIPOD+AI 12a", "TRIPOD+AI 20a"): lambda card: f"in part: {_counts(card)}",
     ("TRIPOD+AI 21",): _counts,
     ("CLAIM 20",): lambda card: "patient: no patient is in two splits" if card["counts"] else EMPTY,
@@ -167,22 +178,20 @@ RECORDED = {
     ("CLAIM 43", "TRIPOD+AI 18f"): lambda card: f"in part: mammo {card['versions']['mammo']}, MIT, {REPOSITORY}",
     ("CLAIM 23",): lambda card: ", ".join(f"{name} {v}" for name, v in card["versions"].items()),
     ("CLAIM 24",): lambda card: card["weights"],
-    ("CLAIM 25", "TRIPOD+AI 12c"): lambda card: f"in part: {card['training']}; seed {card['seed']}",
+    ("CLAIM 25", "TRIPOD+AI 12c"): _training,
     ("CLAIM 28", "TRIPOD+AI 12e"): lambda card: (
         "MODEL_CARD.md: measured on the test patients" if card["interval_method"] else EMPTY
     ),
     ("CLAIM 29",): lambda card: card["interval_method"],
-    ("CLAIM 32", "CLAIM 37"): lambda card: _measured(card, "auc", "average_precision", "brier"),
+    ("CLAIM 32", "CLAIM 37"): lambda card: _measured(card, *PERFORMANCE),
     ("TRIPOD+AI 23a",): lambda card: (
-        f"in part, without subgroups: {_measured(card, 'auc', 'average_precision', 'brier')}"
+        f"in part, without subgroups: {_measured(card, *PERFORMANCE, *sorted(SLOPE & card.keys()))}"
     ),
     ("CLAIM 38",): lambda card: _measured(card, "sensitivity", "specificity"),
     ("TRIPOD+AI 8a",): lambda card: (
         f"in part: {' or '.join(card['class_names'])}; normal images {card['normal_images']}"
     ),
-    ("TRIPOD+AI 12f",): _updating,
     ("TRIPOD+AI 15",): _output,
-    ("TRIPOD+AI 24",): lambda card: _measured(card, "calibration_slope", "calibration_intercept"),
     ("TRIPOD+AI 27a",): lambda card: f"warned of, by what is familiar (SHA-256 {card['familiar_sha256'][:12]})",
 }
 

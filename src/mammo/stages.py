@@ -50,7 +50,9 @@ def last_stage(model: keras.Model, precision: str) -> keras.Model:
 
 def take_over(model: keras.Model, trained: keras.Model) -> None:
     """Give the model the weights of a trained copy of its end."""
-    set_named_weights(model, named_weights(model) | named_weights(trained))
+    for layer in trained.layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 def _thinned_shape(model) -> tuple[int, int, int]:

@@ -8,13 +8,14 @@ These are stained slices in colour, 700 x 460 pixels, not mammograms. `mammo.rea
 it refuse colour pictures, and rightly. Load these with `PIL.Image.open(path)` or `keras.utils.image_dataset_from_
 directory`, and keep from here what is the same for every kind of image: `mammo.split_by_patient`, `mammo.evaluate`.
 
-Licence: as the page of the owner says (research; CC BY 4.0 when last seen). Download from
-https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/. Cite: F Spanhol et al., A
-Dataset for Breast Cancer Histopathological Image Classification, IEEE Transactions on Biomedical Engineering
-63(7):1455-1462, 2016.
+Licence: the sources contradict each other, research without commerce or CC BY 4.0; go by the page of the owner.
+Download from https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/. Cite: F Spanhol
+et al., A Dataset for Breast Cancer Histopathological Image Classification, IEEE Transactions on Biomedical Engineering
+63(7):1455-1462, 2016, https://doi.org/10.1109/TBME.2015.2496264.
 
-As published: 2,480 benign and 5,429 malignant pictures of 82 slides, 1,995 at 40x, 2,081 at 100x, 2,013 at 200x and
-1,820 at 400x. The five folds of the owner are in a separate file and are not read: there is no official split here.
+As published: 2,480 benign and 5,429 malignant pictures of 82 patients (see Traps), 1,995 at 40x, 2,081 at 100x, 2,013
+at 200x and 1,820 at 400x. The five folds of the owner are in a separate file and are not read: there is no official
+split here.
 
 Traps:
 - A name like SOB_B_A-14-22549AB-40-001.png holds procedure, class, kind of tumour, year, slide, magnification and

@@ -8,9 +8,11 @@ for each patient, `D1-0001/<study>/<series>/1-1.dcm`. Nobody has outlined lesion
 
 Licence: CC BY 4.0. Download, without asking, from https://doi.org/10.7937/tcia.eqde-4b16. Cite: C Cui et al., The
 Chinese Mammography Database (CMMD): an online mammography database with biopsy confirmed types for machine diagnosis
-of breast, The Cancer Imaging Archive, 2021.
+of breast, The Cancer Imaging Archive, 2021. Described in: An Online Mammography Database with Biopsy Confirmed Types,
+Scientific Data 10, 2023, https://doi.org/10.1038/s41597-023-02025-1.
 
-As published: 1,775 patients in two sets, D1 (1,026) and D2 (749), the second with the molecular subtype.
+As published: 5,202 images of 1,775 patients in two sets, D1 (1,026) and D2 (749), the second with the molecular
+subtype. The owner's summary also speaks of 3,728 mammographies: the archive holds 5,202 images.
 
 Traps:
 - The spreadsheet has one row a breast. Of many patients both breasts were imaged, but only the one with the tumour

@@ -8,10 +8,11 @@ A case folder holds an .ics file, four .LJPEG films, and an .OVERLAY for each fi
 `mammo.read_mammogram` reads the films (see `mammo.reading.ljpeg`). For the smaller copy see `mini_ddsm`.
 
 Licence: free for research with credit to the owner. The server (ftp://figment.csee.usf.edu/pub/DDSM) no longer
-answers; the pages are at http://www.eng.usf.edu/cvprg/mammography/database.html. Cite: M Heath et al., The Digital
+answers; the pages are at http://www.eng.usf.edu/cvprg/Mammography/Database.html. Cite: M Heath et al., The Digital
 Database for Screening Mammography, 5th International Workshop on Digital Mammography, 212-218, 2001.
 
-As published: 2,620 cases in 43 volumes: 695 normal, 914 with cancer, 870 benign, 141 benign without callback.
+As published: 2,620 cases in 43 volumes: 695 normal, 914 with cancer, 870 benign, 141 benign without callback. The
+owner's list of volumes adds up to 702 normal and 919 with cancer, 2,632 in all.
 
 Traps:
 - The volume is the case's, not the breast's: in a case with cancer the other breast is mostly normal. The label here
@@ -19,7 +20,8 @@ Traps:
   keeps the owner's word.
 - A lesion of one view may not be seen in the other; `outlined` says whether this film has an outline.
 - UNPROVEN is no label. Films of breasts with nothing else are left out and named in a warning.
-- BENIGN_WITHOUT_CALLBACK counts as benign; `pathology` keeps the word. Nobody proved it by biopsy.
+- BENIGN_WITHOUT_CALLBACK counts as benign; `pathology` keeps the word. Nobody proved it by biopsy; of the
+  other benign ones most, but not all, were: some by ultrasound only.
 - Copies hold fewer cases than were published (2,602 have been counted): then `partial=True`.
 - CBIS-DDSM is made from these films under other patient ids: never train on one and test on the other.
 

@@ -15,7 +15,7 @@ known from a biopsy.
 
 Licence: given out on request by its owners, for research, no passing on; ask the Breast Research Group, INESC Porto
 (medicalresearch@inescporto.pt). Cite: I C Moreira et al., INbreast: toward a full-field digital mammographic
-database, Academic Radiology 19(2):236-248, 2012.
+database, Academic Radiology 19(2):236-248, 2012, https://doi.org/10.1016/j.acra.2011.09.014.
 
 As published: 410 images of 115 cases; BI-RADS 1: 67, 2: 220, 3: 23, 4: 43, 5: 49, 6: 8.
 

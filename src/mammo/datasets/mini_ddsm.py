@@ -8,7 +8,8 @@ Expected are DataWMask.xlsx (or the same as .csv) and the folders Benign, Cancer
 
 Licence: free for research with credit to the owners of both. Download from
 https://www.kaggle.com/datasets/cheddad/miniddsm2. Cite: C D Lekamlage et al., Mini-DDSM: Mammography-based Automatic
-Age Estimation, Digital Medicine and Image Processing, 2020, and Heath et al. 2001 (see `ddsm`).
+Age Estimation, Digital Medicine and Image Processing, 2020, https://doi.org/10.1145/3441369.3441370, and Heath et al.
+2001 (see `ddsm`).
 
 As published: 1,952 cases of four films: 679 with cancer, 671 benign, 602 normal.
 

@@ -6,7 +6,8 @@
 
 Licence: research only, no passing on; the agreement is Licence.txt in the archive. Ask for access at, or download
 from, http://peipa.essex.ac.uk/info/mias.html. Cite: J Suckling et al., The Mammographic Image Analysis Society
-Digital Mammogram Database, Excerpta Medica, International Congress Series 1069, 375-378, 1994.
+Digital Mammogram Database, Excerpta Medica, International Congress Series 1069, 375-378, 1994. The films they were made
+from, at 0.05 mm, are open under CC BY: https://www.repository.cam.ac.uk/handle/1810/250394 (not read here).
 
 As published: 322 films of 161 patients, one MLO view of each breast, 8 bits, 1024 x 1024 pixels of 0.2 mm. 207 are
 normal, 63 benign, 52 malignant, an image with both counting as malignant.

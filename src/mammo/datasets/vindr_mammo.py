@@ -12,7 +12,7 @@ disease, and must not be reported beside measures on biopsies as if it were the 
 
 Licence: PhysioNet Restricted Health Data 1.5.0; no passing on. Ask for access at
 https://physionet.org/content/vindr-mammo/1.0.0/ (an account and a signed agreement). Cite: H T Nguyen et al.,
-VinDr-Mammo, Scientific Data 10:277, 2023.
+VinDr-Mammo, Scientific Data 10:277, 2023, and the data, https://doi.org/10.13026/br2v-7517.
 
 As published: 5,000 examinations of four views, 4,000 of them for training (16,000 images) and 1,000 for test (4,000).
 
