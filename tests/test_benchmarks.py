@@ -3,8 +3,11 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from mammo.preprocessing import prepare
 
@@ -37,3 +40,19 @@ def test_the_pointing_rate_knows_a_heatmap_on_the_lesion_from_one_beside_it(demo
     assert 0 < chance < 0.5
     monkeypatch.setattr(mammo, "grad_cam", lambda model, x: (np.indices(x.shape[:2]).sum(axis=0) == 0) * 1.0)
     assert demo_model.pointing(model, demo)[:2] == (0, 0)
+
+
+@pytest.mark.parametrize(("x", "expected"), [(200, (1, 1)), (185, (0, 1)), (150, (0, 0))])
+def test_heat_is_on_a_circle_near_it_or_elsewhere(x, expected):
+    """A breast of 300 x 200 pixels, shown at half its size: 16 pixels of the input are 32 here."""
+    heatmap, mask = np.zeros((400, 300)), np.zeros((400, 300), bool)
+    heatmap[100, 210], mask[:300, 100:] = 1, True
+    answer = SimpleNamespace(
+        heatmap=heatmap,
+        image_size=(150, 100),
+        breast=SimpleNamespace(image=np.zeros((300, 200)), mask=mask),
+    )
+    lesions = pd.DataFrame({"x": [x, 100], "y": [100, 290], "radius": [10, 1]})
+    on, near, chance = script("pointing").pointed(answer, lesions)
+    assert (on, near) == expected
+    assert chance == pytest.approx((np.pi * 42**2 + np.pi * 33**2 / 4) / 60_000, rel=0.2)
