@@ -9,11 +9,13 @@ from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo import cells
+from mammo.backend import keras, tf
 from mammo.cells import BENIGN, MALIGNANT, NEAR, Places, cell_reader, places_of
 from mammo.folds import cross, figures, linear_reader, patient_folds
 from mammo.manifest import class_indices
 from mammo.preprocessing import CELL, mask_on_breast, model_input, prepare
 from mammo.reading import read_mammogram
+from mammo.transfer import mobilenet
 
 SIZE = (192, 144)
 PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
@@ -113,6 +115,32 @@ def test_a_share_of_a_cell_is_counted_around_its_centre():
     mask = np.zeros((64, 70), bool)
     mask[16:48, 16:48] = True  # all of cell 1, 1
     np.testing.assert_array_equal(cells._covered(mask), np.array([[0, 0, 0], [0, 1, 0]], np.float32))
+
+
+def test_cells_of_another_network_may_be_centred_elsewhere(with_lesions):
+    mask = np.zeros((64, 64), bool)
+    mask[15:47, 15:47] = True  # around pixel 31
+    np.testing.assert_array_equal(cells._covered(mask, 31), np.array([[1, 0], [0, 0]], np.float32))
+    table, middle = with_lesions[with_lesions["label"] == "malignant"].head(4), 31
+    here, there = (places_of(table, table, SIZE, first).lesion == MALIGNANT for first in (0, middle))
+    for one, other in zip(here, there, strict=True):
+        apart = CELL * (np.argwhere(one).mean(axis=0) - np.argwhere(other).mean(axis=0))
+        np.testing.assert_allclose(apart, middle, atol=CELL / 2 + 1)
+
+
+def test_a_cell_of_the_yardstick_looks_at_the_pixel_it_is_said_to(tmp_path):
+    """Where a change of the input moves the cell most, as for ResNet50 in test_explanation."""
+    keras.utils.set_random_seed(0)
+    plain = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(256, 256, 3))
+    plain.save_weights(tmp_path / "mobilenet.weights.h5")
+    network, cell = mobilenet(tmp_path / "mobilenet.weights.h5", (256, 256)), (2, 5)
+    x = tf.constant(np.random.default_rng(0).random((4, 256, 256, 1), np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(network(x, training=False)[:, cell[0], cell[1]])
+    moves = np.abs(tape.gradient(total, x)).sum(axis=(0, 3))
+    centre = [np.average(np.arange(256), weights=moves.sum(axis=1 - axis) ** 2) for axis in (0, 1)]
+    np.testing.assert_allclose(centre, np.array(cell) * CELL + cells.MOBILENET_FIRST, atol=5)
 
 
 def test_synthetic_lesions_are_found_by_their_cells(demo, model, tmp_path):

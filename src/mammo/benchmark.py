@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.cache import cache_folder
-from mammo.cells import cell_reader, places_of
+from mammo.cells import MOBILENET_FIRST, cell_reader, places_of
 from mammo.errors import MammoError
 from mammo.folds import MEASURES, by_breast, cross, difference, figures, linear_reader, patient_folds, together
 from mammo.inputs import Inputs, in_batches
@@ -119,19 +119,19 @@ def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> It
     """Features, the way they are read, and the reader, for each row of the table."""
     truth, patients, folder = class_indices(table), table["patient_id"].to_numpy(), cache_folder(given.cache)
     inputs = Inputs(table, size)
-    places = None if lesions is None else places_of(table, lesions, size)
 
     def linear(features):
         return linear_reader(features, truth, patients)
 
-    def frozen(maps_of):
-        """The rows of a network: its pooled features, and its cells."""
+    def frozen(maps_of, first):
+        """The rows of a network: its pooled features, and its cells, the first of which is centred on pixel `first`."""
         maps = [maps_of(way) for way in ([inputs, UpsideDown(inputs)] if given.flips else [inputs])]
         seen = [pooled(way) for way in maps]
         yield "linear", linear(seen[0])
         if given.flips:  # the mean of the features: its score is the mean of the scores
             yield "linear, flips", linear(np.mean(seen, axis=0))
-        if places:
+        if lesions is not None:
+            places = places_of(table, lesions, size, first)
             yield f"cells{', flips' * given.flips}", cell_reader(maps, places, truth, patients)
 
     measured = [radiomics(x) for _, xs in in_batches(inputs, np.arange(len(inputs)), 32, "radiomics") for x in xs]
@@ -142,14 +142,14 @@ def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> It
         except MammoError as error:
             print(f"Without {name} weights: {error}")
             continue
-        for reader, read in frozen(partial(frozen_maps, model, folder=folder)):
+        for reader, read in frozen(partial(frozen_maps, model, folder=folder), 0):
             yield f"ResNet50, {name}", reader, read
         if given.fine_tune:
             tuned = fine_tuned_reader(model, table, folder, given.epochs, given.flips)
             yield f"ResNet50, {name}", f"fine-tuned{', flips' * given.flips}", tuned
     if given.mobilenet:
         network = mobilenet(given.mobilenet, size)
-        for reader, read in frozen(lambda way: computed(network, way, folder)):
+        for reader, read in frozen(lambda way: computed(network, way, folder), MOBILENET_FIRST):
             yield "MobileNetV2, file", reader, read
 
 

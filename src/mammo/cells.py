@@ -31,6 +31,7 @@ from mammo.preprocessing import CELL, place_on_breast, prepare
 OTHERS = 30  # cells without a malignant lesion that each image teaches, beside those of its benign lesions
 STRENGTH = 0.1  # of the reader's ridge, as a share of the variance of a feature
 OUTSIDE = -1e6
+MOBILENET_FIRST = 31  # five layers with steps of two, each a pixel of its own input further: 1 + 2 + 4 + 8 + 16
 
 
 @dataclass(frozen=True)
@@ -46,44 +47,46 @@ class Places:
 MALIGNANT, BENIGN, NEAR = 1, 2, 3
 
 
-def places_of(manifest: pd.DataFrame, lesions: pd.DataFrame, image_size) -> Places:
+def places_of(manifest: pd.DataFrame, lesions: pd.DataFrame, image_size, first: int = 0) -> Places:
     """Find the breast in every image and in it the lesions, a table with path, label, x, y and radius in pixels.
 
-    Raises MammoError where none of them is malignant and has a place.
+    `first` is the row and column of the input that the first cell is centred on: 0 in ResNet50, which pads on all
+    sides; `MOBILENET_FIRST` in MobileNetV2, which pads below and to the right only. Raises MammoError where none of
+    the lesions is malignant and has a place.
     """
     located = lesions.dropna(subset=["x", "y"]) if {"x", "y"} <= set(lesions) else lesions.head(0)
     if not (located["label"] == "malignant").any():
         raise MammoError("No malignant lesion has a place, so there is nothing to learn what one looks like.")
     by_image = dict(list(located.groupby("path")))
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(lambda path: _places(path, by_image.get(path), image_size), manifest["path"]))
+        found = list(pool.map(lambda path: _places(path, by_image.get(path), image_size, first), manifest["path"]))
     inside, lesion = zip(*found, strict=True)
     return Places(np.stack(inside, axis=1), np.stack(lesion))
 
 
-def _places(path: str, lesions: pd.DataFrame | None, image_size) -> tuple[np.ndarray, np.ndarray]:
+def _places(path: str, lesions: pd.DataFrame | None, image_size, first: int) -> tuple[np.ndarray, np.ndarray]:
     _, breast, x = prepare(path, image_size)
-    inside = np.stack([_covered(way > 0) for way in (x[..., 0], x[::-1, :, 0])]) >= 0.25
+    inside = np.stack([_covered(way > 0, first) for way in (x[..., 0], x[::-1, :, 0])]) >= 0.25
     lesion = np.zeros(inside.shape[1:], np.int8)
-    rows, columns = np.indices(lesion.shape) * CELL
+    if lesions is None:
+        return inside, lesion
+    rows, columns = np.indices(lesion.shape) * CELL + first
     scale = min(side / of_breast for side, of_breast in zip(image_size, breast.image.shape, strict=True))
-    for row in (
-        () if lesions is None else lesions.sort_values("label").itertuples()
-    ):  # malignant ones have the last word
+    for row in lesions.sort_values("label").itertuples():  # benign ones first: malignant ones have the last word
         column, line = place_on_breast(breast, row.x, row.y)
         away = np.hypot(rows - scale * line, columns - scale * column)
         radius = scale * np.nan_to_num(getattr(row, "radius", 0.0))
         there = away <= max(radius, away.min())
         if row.label == "malignant":
             lesion[(away <= radius + CELL) & (lesion != MALIGNANT)] = NEAR
-        lesion[there & (lesion != MALIGNANT)] = MALIGNANT if row.label == "malignant" else BENIGN
+        lesion[there] = MALIGNANT if row.label == "malignant" else BENIGN
     return inside, lesion
 
 
-def _covered(mask: np.ndarray) -> np.ndarray:
-    """The share of each cell that a mask covers; cell i is centred on pixel 32 i."""
+def _covered(mask: np.ndarray, first: int = 0) -> np.ndarray:
+    """The share of each cell that a mask covers."""
     rows, columns = (-(-side // CELL) for side in mask.shape)
-    padded = np.pad(mask.astype(np.float32), (CELL // 2, CELL))[: rows * CELL, : columns * CELL]
+    padded = np.pad(mask.astype(np.float32), (CELL // 2, 2 * CELL))[first:, first:][: rows * CELL, : columns * CELL]
     return padded.reshape(rows, CELL, columns, CELL).mean(axis=(1, 3))
 
 
