@@ -27,6 +27,7 @@ def run(table, *options, tmp_path):
 @pytest.fixture
 def three_folds(monkeypatch):
     monkeypatch.setattr(benchmark.patient_folds, "__defaults__", (3, 1, 0))
+    monkeypatch.setattr(benchmark, "PATIENTS", 4)
 
 
 def test_one_command_gives_the_table(table, tmp_path, capsys, three_folds):
@@ -61,6 +62,51 @@ def test_lesions_are_squares_around_their_places(table, tmp_path, three_folds):
     assert set(found["of"]) == {"lesions"}
     rows = benchmark.load(str(table), lesions=True, margin=1.5)
     np.testing.assert_allclose(rows["square"], np.maximum(3 * rows["radius"], 32))
+
+
+def test_groups_of_one_class_are_named_and_left_out(table, tmp_path, capsys, three_folds):
+    found = run(table, "--by", "lesion_type", tmp_path=tmp_path)
+    assert set(found["of"]) == {"images"}
+    assert "Without lesion_type architectural distortion: 0 patients of a class are too few" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--train", "synthetic", "--test", "cmmd"], "Name the data once"),
+        (["--official", "--test", "cmmd"], "exclude each other"),
+        (["--test-root", "somewhere"], "--test-root goes with --test"),
+        (["--side", "256"], "--side goes with --lesions"),
+        (["--cells", "--lesions"], "Leave --lesions out"),
+        (["--mobilenet", "nothing.h5"], "nothing.h5 is missing"),
+        (["--by", "densty"], "no column 'densty' to group by. There are path, "),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(table, tmp_path, monkeypatch, three_folds, options, reason):
+    monkeypatch.setattr(benchmark, "readers", lambda *_: pytest.fail("computed"))
+    with pytest.raises(mammo.MammoError, match=reason):
+        run(table, *options, tmp_path=tmp_path)
+
+
+def test_breasts_of_images_without_a_side_are_refused_at_once(table, tmp_path, monkeypatch, three_folds):
+    monkeypatch.setattr(benchmark, "readers", lambda *_: pytest.fail("computed"))
+    rows = mammo.load_manifest(table).drop(columns="laterality")
+    with pytest.raises(mammo.MammoError, match="laterality"):
+        run(mammo.save_manifest(rows, tmp_path / "one.csv"), "--breasts", tmp_path=tmp_path)
+
+
+def test_train_without_test_and_kinds_where_there_are_none_are_refused():
+    with pytest.raises(mammo.MammoError, match="--train goes with --test"):
+        benchmark.main(benchmark.arguments().parse_args(["--train", "synthetic"]))
+    with pytest.raises(mammo.MammoError, match="no kinds to choose from"):
+        benchmark.load("mini_mias", "nowhere", kind="mass")
+
+
+def test_a_side_with_one_class_is_refused(table):
+    rows = mammo.load_manifest(table)
+    ill = rows[rows["label"] == "malignant"]
+    with pytest.raises(mammo.MammoError, match="In test all images are malignant"):
+        benchmark.parts_of(rows[~rows["patient_id"].isin(ill["patient_id"].iloc[:1])], ill.head(1))
 
 
 def test_weights_that_cannot_be_had_are_left_out_and_named(table, tmp_path, capsys, three_folds, monkeypatch):
@@ -120,7 +166,7 @@ def test_data_sets_come_by_name(monkeypatch, tmp_path):
     with pytest.raises(mammo.MammoError, match="does not say where its lesions are"):
         benchmark.load("cmmd", tmp_path, lesions=True)
     with pytest.raises(mammo.MammoError, match=r"Info\.txt is missing"):
-        benchmark.load("mini_mias", tmp_path, kind="mass", partial=True)
+        benchmark.load("mini_mias", tmp_path, partial=True)
 
 
 def test_a_place_in_the_file_is_found_again_in_the_mirrored_breast(tmp_path):

@@ -132,6 +132,24 @@ def test_a_gigabyte_of_the_disk_stays_free(tmp_path, monkeypatch):
     assert not make_room(tmp_path, 101, set())
 
 
+def test_what_is_not_its_own_is_never_deleted(tmp_path, monkeypatch):
+    film, left = tmp_path / "all-mias" / "mdb001.pgm", tmp_path / "00" / f"{'0' * 64}.123.partial"
+    for path in (film, left):
+        path.parent.mkdir()
+        path.write_bytes(bytes(1000))
+        os.utime(path, (0, 0))
+    monkeypatch.setenv("MAMMO_CACHE_GB", str(100 / 1e9))
+    assert make_room(tmp_path, 100, set())
+    assert film.is_file()
+    assert not left.is_file()
+
+
+def test_a_limit_that_is_no_number_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_CACHE_GB", "10GB")
+    with pytest.raises(mammo.MammoError, match="a number of gigabytes"):
+        make_room(tmp_path, 100, set())
+
+
 def test_values_beyond_its_numbers_are_refused(tmp_path):
     with pytest.raises(mammo.MammoError, match="Choose other weights"):
         Cached(network(1e5), Source(), tmp_path).compute("test")

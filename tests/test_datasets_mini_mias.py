@@ -61,6 +61,11 @@ def test_missing_and_unknown_films_are_named(root):
     with pytest.warns(UserWarning, match=r"mdb002\.pgm.*mdb900\.pgm"):
         table = mini_mias.manifest(root, partial=True)
     assert len(table) == 4
+    (root / "mdb003.pgm").unlink()
+    with pytest.raises(mammo.MammoError, match=r"mdb003\.pgm"):
+        mini_mias.lesions(root)
+    with pytest.warns(UserWarning, match=r"mdb003\.pgm"):
+        assert mini_mias.lesions(root, partial=True)["path"].nunique() == 3
 
 
 def test_counts_are_held_against_the_published_ones(root, monkeypatch):

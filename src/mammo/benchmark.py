@@ -5,22 +5,23 @@
     python -m mammo.benchmark my_data/manifest.csv --fine-tune
     python -m mammo.benchmark --train cbis_ddsm --root CBIS-DDSM --test inbreast --test-root "INbreast Release 1.0"
 
-Any data set of `mammo.datasets` by its name, any manifest as CSV, or `synthetic`: 400 drawn images with a lesion.
+Any data set of mammograms of `mammo.datasets` by its name, any manifest as CSV, or `synthetic`: 400 drawn images with a
+lesion.
 Five folds by patient, five times with other folds; with `--official` the owner's split, with `--test` another data set.
-Each row of the table is a mean over the folds with a 95 % interval that resamples patients; sensitivity and
-specificity are those at a threshold that the training patients have fixed at a sensitivity of 90 %. Images are prepared
-as for prediction. Rows: radiomics, and the frozen features of each kind of weights, under the same linear reader; with
-`--cells` the most suspicious cell, learned from the places of training lesions (`mammo.cells`); with `--fine-tune`
-mammo's own training; with `--together` the mean of all these at all sizes. Then, for each two networks under the same
-reader, the difference of their AUCs with its interval. The tables are printed and written as CSV. Stop it
-by Ctrl-C, and the same command goes on where it was.
+Each row of the table is a mean over all folds (the AUC over all pairs of images in one fold) with a 95 % interval that
+resamples patients; sensitivity and specificity are those at a threshold that the training patients have fixed at a
+sensitivity of 90 %. Images are prepared as for prediction. Rows: radiomics, and the frozen features of each kind of
+weights, under the same linear reader; with `--cells` the most suspicious cell, learned from the places of training
+lesions (`mammo.cells`); with `--fine-tune` mammo's own training; with `--together` the mean of a network's readers at
+all sizes, those with flips where there are any. Then, for each two networks under the same reader, the difference of
+their AUCs with its interval. The tables are printed and written as CSV. What is frozen, and what a fine-tuned fold has
+said, is kept: stopped by Ctrl-C, the same command does not compute it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -33,8 +34,10 @@ import pandas as pd
 
 from mammo.cache import cache_folder
 from mammo.cells import MOBILENET_FIRST, cell_reader, places_of
+from mammo.decision import combine
 from mammo.errors import MammoError
 from mammo.folds import MEASURES, by_breast, cross, difference, figures, linear_reader, patient_folds, together
+from mammo.groups import PATIENTS
 from mammo.inputs import Inputs, in_batches
 from mammo.manifest import MARGIN, class_indices, lesion_squares, load_manifest
 from mammo.model import build_model
@@ -56,9 +59,8 @@ def load(name: str, root=None, lesions: bool = False, margin: float = MARGIN, si
     """
     if name.endswith(".csv"):
         table = load_manifest(name)
-        table = table.dropna(subset=["x"]) if lesions and "x" in table else table
     elif name == "synthetic":
-        table = generate_dataset(root or tempfile.mkdtemp(), patients=250, seed=20_270)
+        table = generate_dataset(root or cache_folder() / "synthetic", patients=250, seed=20_270)
         table = table[table["label"] != "normal"]
         table["group"] = np.where(table["lesion_type"].str.contains("calc"), "calcifications", "masses, distortions")
         table = table.drop(columns="split")
@@ -84,6 +86,8 @@ def _published(name: str, root, what: str, options: dict) -> pd.DataFrame:
         raise MammoError(f"{name} does not say where its lesions are. Leave --lesions and --cells out.")
     read = getattr(module, what)
     known = inspect.signature(read).parameters
+    if options.get("kind") and "kind" not in known:
+        raise MammoError(f"{name} has no kinds to choose from. Leave --kind out.")
     options = {key: value for key, value in options.items() if value} | {"locate": True}
     return read(root, **{key: value for key, value in options.items() if key in known})
 
@@ -91,7 +95,7 @@ def _published(name: str, root, what: str, options: dict) -> pd.DataFrame:
 def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: bool = False, repeats: int = 5, seed=0):
     """The table that is measured on, and who learns and who is tested: folds, the owner's split, or another table.
 
-    Raises MammoError where a patient, or a file, would be on both sides.
+    Raises MammoError where a patient, or a file, would be on both sides, and where either side has one class only.
     """
     if other is None and not official:
         return table, patient_folds(class_indices(table), table["patient_id"], repeats=repeats, seed=seed)
@@ -109,6 +113,9 @@ def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: b
             f"{len(shared)} patients are in training and in test, first {shared[0]}. Take them out of one of the two; "
             "if they are other women with the same id, rename them."
         )
+    for side, here in (("training", ~tested), ("test", tested)):
+        if table.loc[here, "label"].eq("malignant").nunique() < 2:
+            raise MammoError(f"In {side} all images are malignant, or none is. Give it both.")
     keys = np.array([key.split()[0] for key in Inputs(table, (32, 32)).keys])
     if set(keys[tested]) & set(keys[~tested]):
         raise MammoError("A file is in training and in test under two names: mammo.duplicates(manifest) finds them.")
@@ -160,23 +167,39 @@ def _started(name: str, size):
     return build_model(None if name == "random" else name, image_size=size, quiet=True)
 
 
-def measured_rows(measure: Callable, table: pd.DataFrame, crossed, breasts: bool, by: str | None) -> Iterator[dict]:
+def groups_of(table: pd.DataFrame, by: str | None) -> dict[str, np.ndarray]:
+    """Which rows have each value of the column `by`; one with too few patients of a class is named and left out."""
+    if by is None:
+        return {}
+    if by not in table:
+        raise MammoError(f"There is no column {by!r} to group by. There are {', '.join(table.columns)}.")
+    groups, malignant = {}, table["label"] == "malignant"
+    for value, rows in table.groupby(by):
+        fewest = min(rows.loc[malignant[rows.index] == ill, "patient_id"].nunique() for ill in (True, False))
+        if fewest >= PATIENTS:
+            groups[str(value)] = (table[by] == value).to_numpy()
+        else:
+            print(f"Without {by} {value}: {fewest} patients of a class are too few, {PATIENTS} are needed.")
+    return groups
+
+
+def measured_rows(measure: Callable, table: pd.DataFrame, crossed, breasts: bool, groups: dict) -> Iterator[dict]:
     """What `measure(truth, *crossed, patients)` finds of images, of groups of them, and of breasts."""
     truth, patients = class_indices(table), table["patient_id"].to_numpy()
     yield {"of": "lesions" if "square" in table else "images"} | measure(truth, *crossed, patients)
-    for group in sorted(table[by].dropna().unique()) if by else ():
-        yield {"of": str(group)} | measure(truth, *crossed, patients, among=(table[by] == group).to_numpy())
+    for group, among in groups.items():
+        yield {"of": group} | measure(truth, *crossed, patients, among=among)
     if breasts:
         combined = [by_breast(table, each) for each in crossed]
         breast, patients = combined[0][0], combined[0][0]["patient_id"].to_numpy()
         yield {"of": "breasts"} | measure(class_indices(breast), *(each for _, each in combined), patients)
 
 
-def pairs_of(said: dict, table: pd.DataFrame, breasts: bool, by: str | None) -> Iterator[dict]:
+def pairs_of(said: dict, table: pd.DataFrame, breasts: bool, groups: dict) -> Iterator[dict]:
     """How much better one network is than another under the same reader at the same size: AUC, on the same patients."""
     for (size, reader), each in said.items():
         for first, second in combinations(each, 2):
-            for row in measured_rows(difference, table, [each[first], each[second]], breasts, by):
+            for row in measured_rows(difference, table, [each[first], each[second]], breasts, groups):
                 yield {"size": size, "reader": reader, "features": first, "minus": second} | row
 
 
@@ -196,8 +219,7 @@ def headed(columns: Sequence[str]) -> str:
 
 def main(given: argparse.Namespace) -> pd.DataFrame:
     """Print the table row by row, write it as CSV, and return it."""
-    if given.cells and given.lesions:
-        raise MammoError("--cells looks for lesions in whole images. Leave --lesions out.")
+    check_options(given)
     options = {"lesions": given.lesions, "margin": given.margin, "side": given.side}
     options |= {"kind": given.kind, "partial": given.partial}
     table = load(given.data or given.train, given.root, **options)
@@ -205,6 +227,9 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
     if given.without_normal:
         table, other = (t if t is None else t[t["label"] != "normal"].reset_index(drop=True) for t in (table, other))
     table, parts = parts_of(table, other, given.official, given.repeats, given.seed)
+    groups = groups_of(table, given.by)
+    if given.breasts:
+        combine(table.assign(probability=0.5), "breast")  # says what is missing before anything is computed
     truth, rows = class_indices(table), []
     lesions = None
     if given.cells:
@@ -217,7 +242,7 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
 
     def show(crossed, size, features, reader):
         said[size, reader][features] = crossed
-        for row in measured_rows(figures, table, [crossed], given.breasts, given.by):
+        for row in measured_rows(figures, table, [crossed], given.breasts, groups):
             rows.append({"size": size, "features": features, "reader": reader} | row)
             print(markdown(rows[-1], COLUMNS), flush=True)
         write_whole(Path(given.out), partial(pd.DataFrame(rows).to_csv, index=False))
@@ -227,16 +252,33 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
         for features, reader, read in readers(table, lesions, tuple(size), given):
             crossed = cross(read, parts, len(table), f"{features}, {reader}")
             show(crossed, size=f"{size[0]} x {size[1]}", features=features, reader=reader)
-            if "flips" in reader or not given.flips:
+            if features != "radiomics" and ("flips" in reader or not given.flips):
                 each[features].append(crossed)
     for features, several in each.items() if given.together else ():
-        show(together(several), size="all", features=features, reader=f"{len(several)} together")
-    pairs = list(pairs_of(said, table, given.breasts, given.by))
+        if len(several) > 1:
+            show(together(several), size="all", features=features, reader=f"{len(several)} together")
+    pairs = list(pairs_of(said, table, given.breasts, groups))
     if pairs:
         print("", headed(PAIRED), *(markdown(row, PAIRED) for row in pairs), sep="\n")
         out = Path(given.out)
         write_whole(out.with_stem(f"{out.stem}_pairs"), partial(pd.DataFrame(pairs).to_csv, index=False))
     return pd.DataFrame(rows)
+
+
+def check_options(given: argparse.Namespace) -> None:
+    """Raise MammoError where an option would have no effect, or a file is missing, before anything is read."""
+    refused = {
+        "Name the data once, before the options or after --train.": given.data and given.train,
+        "--train goes with --test; for folds name the data alone.": given.train and not given.test,
+        "--test-root goes with --test.": given.test_root and not given.test,
+        "--official and --test exclude each other.": given.official and given.test,
+        "--cells looks for lesions in whole images. Leave --lesions out.": given.cells and given.lesions,
+        "--side goes with --lesions.": given.side and not given.lesions,
+        f"{given.mobilenet} is missing.": given.mobilenet and not Path(given.mobilenet).is_file(),
+    }
+    for reason, wrong in refused.items():
+        if wrong:
+            raise MammoError(reason)
 
 
 def arguments() -> argparse.ArgumentParser:

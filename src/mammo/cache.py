@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from mammo.storage import write_whole
 
 BATCH = 32
 LIMIT_GB, LEFT_FREE = 10.0, 10**9
+OWN = re.compile(r"[0-9a-f]{64}(\.\d+\.partial)?$")  # the names of its files, and of those that a killed process left
 
 
 def cache_folder(folder=None) -> Path:
@@ -120,13 +122,20 @@ def fingerprint(network) -> str:
 
 def limit() -> float:
     """Bytes that the cache may hold."""
-    return float(os.environ.get("MAMMO_CACHE_GB", LIMIT_GB)) * 1e9
+    given = os.environ.get("MAMMO_CACHE_GB", LIMIT_GB)
+    try:
+        return float(given) * 1e9
+    except ValueError:
+        raise MammoError(f"$MAMMO_CACHE_GB is {given!r}. Set it to a number of gigabytes, such as 10.") from None
 
 
 def make_room(folder: Path, needed: int, keep: set[Path]) -> bool:
-    """Delete what was not used for longest, and is not in `keep`, until `needed` bytes fit; False where they cannot."""
+    """Delete what was not used for longest, and is not in `keep`, until `needed` bytes fit; False where they cannot.
+
+    Whatever else lies in the folder is not touched: somebody may have named one that holds their films.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {path: path.stat() for path in folder.glob("*/*") if path.is_file()}
+    files = {path: path.stat() for path in folder.glob("*/*") if OWN.match(path.name) and path.is_file()}
     held = sum(stat.st_size for stat in files.values())
     allowed = min(limit(), shutil.disk_usage(folder).free + held - LEFT_FREE)
     if needed + sum(files[path].st_size for path in keep) > allowed:

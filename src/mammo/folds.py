@@ -91,6 +91,7 @@ def linear_reader(features: np.ndarray, truth, patients, strength: float = STREN
 
     All principal components are kept: turning the axes changes nothing in what it says, but much in how long it takes.
     """
+    truth, patients = np.asarray(truth), np.asarray(patients)
     line = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=3000)
     regression = make_pipeline(StandardScaler(), PCA(svd_solver="full"), line)
 
@@ -105,7 +106,7 @@ def linear_reader(features: np.ndarray, truth, patients, strength: float = STREN
 
 def alarms(truth, crossed: Crossed, target: float = TARGET_SENSITIVITY) -> np.ndarray:
     """bool (rows, repeats): at or above the threshold of the row's fold, which its training rows have fixed."""
-    said = np.zeros(crossed.score.shape, bool)
+    truth, said = np.asarray(truth), np.zeros(crossed.score.shape, bool)
     for repeat, number in np.ndindex(crossed.inner.shape[1:]):
         own, here = crossed.inner[:, repeat, number], crossed.fold[:, repeat] == number
         if here.any():
@@ -115,7 +116,7 @@ def alarms(truth, crossed: Crossed, target: float = TARGET_SENSITIVITY) -> np.nd
 
 
 def figures(truth, crossed: Crossed, patients, among=None, target: float = TARGET_SENSITIVITY) -> dict:
-    """Mean AUC, sensitivity and specificity over all repeats, each with its 95 % interval under `<name>_interval`.
+    """AUC, sensitivity and specificity over all repeats, each with its 95 % interval under `<name>_interval`.
 
     With `among`, bool (rows,), of these rows only; the thresholds stay those of all.
     The AUC compares images of the same fold only, as the scores of two folds come from two models (Airola et al., An

@@ -54,14 +54,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     """
     root = Path(root)
     lines = _lines(root)
-    known = set(lines["film"])
-    there = {path.stem: path for path in root.glob("mdb*.pgm")}
-    check_files(
-        SOURCE,
-        missing=[f"{film}.pgm" for film in known - set(there)],
-        extra=[f"{film}.pgm" for film in set(there) - known],
-        partial=partial,
-    )
+    there = _films(root, lines, partial)
     gravest_first = lines.sort_values("label", key=lambda label: label != "malignant", kind="stable")
     rows = gravest_first.drop_duplicates("film").sort_values("film")
     rows["lesions"] = rows["film"].map(lines[lines["label"] != "normal"].groupby("film").size()).fillna(0).astype(int)
@@ -72,13 +65,28 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     return as_manifest(rows.drop(columns="film").assign(path=[str(there[f].resolve()) for f in rows["film"]]), SOURCE)
 
 
-def lesions(root) -> pd.DataFrame:
-    """One row a lesion: path, label, patient, kind, and x, y, radius in pixels, y down (NaN for the four without)."""
+def lesions(root, partial: bool = False) -> pd.DataFrame:
+    """One row a lesion: path, label, patient, kind, and x, y, radius in pixels, y down (NaN for the four without).
+
+    Raises MammoError as `manifest` does; with `partial` the lesions of films that are there.
+    """
     root = Path(root)
     lines = _lines(root)
-    rows = lines[lines["label"] != "normal"]
-    paths = [str((root / f"{film}.pgm").resolve()) for film in rows["film"]]
+    there = _films(root, lines, partial)
+    rows = lines[(lines["label"] != "normal") & lines["film"].isin(there)]
+    paths = [str(there[film].resolve()) for film in rows["film"]]
     return in_order(rows.drop(columns="film").assign(path=paths, source=SOURCE))
+
+
+def _films(root: Path, lines: pd.DataFrame, partial: bool) -> dict[str, Path]:
+    known, there = set(lines["film"]), {path.stem: path for path in root.glob("mdb*.pgm")}
+    check_files(
+        SOURCE,
+        missing=[f"{film}.pgm" for film in known - set(there)],
+        extra=[f"{film}.pgm" for film in set(there) - known],
+        partial=partial,
+    )
+    return there
 
 
 def _lines(root: Path) -> pd.DataFrame:
