@@ -16,7 +16,7 @@ demo: $(VENV)/ready ## run the notebooks; the results go to artifacts/
 	$(VENV)/bin/python notebooks/run.py demo
 
 bench: $(VENV)/ready ## measure each claim of speed, side by side with the plain way; an hour
-	for name in training prediction cold_start reading latency generation scaling; do $(VENV)/bin/python benchmarks/$$name.py; done
+	for name in training prediction cold_start reading latency generation scaling; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
 
 test: $(VENV)/ready lint ## lint, unit tests and all notebooks
 	$(VENV)/bin/python -m pytest
@@ -44,8 +44,8 @@ test-browser: $(VENV)/browser ## upload files in a real browser, in JupyterLab a
 notebook-outputs: $(VENV)/ready ## renew the stored outputs that the tests compare
 	$(VENV)/bin/python notebooks/run.py store-outputs
 
-clean: ## remove everything that was made
-	rm -rf artifacts $(VENV) $(LOWEST)
+clean: ## remove everything that was made here; ~/.cache/mammo can be deleted, too
+	rm -rf artifacts $(VENV) $(LOWEST) src/*.egg-info benchmark*.csv
 
 $(VENV)/ready: requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed; name one with make PYTHON=...')"
@@ -64,6 +64,7 @@ $(VENV)/browser: $(VENV)/app requirements-browser.txt
 
 # Every ">=" of the two lists becomes "==".
 $(LOWEST)/ready: requirements.txt requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13) and 'The oldest TensorFlow supported has builds for Python 3.10 to 3.12; name one with make PYTHON=...')"
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install -q --upgrade pip
 	sed 's/>=/==/' requirements.txt requirements-dev.txt > $(LOWEST)/lowest.txt

@@ -62,6 +62,8 @@ def test_what_nobody_recorded_is_shown_as_empty():
 def test_what_only_people_know_is_theirs_to_say():
     said = entries(checklist(DEMO | {"checklist": {"CLAIM 44": "no funding", "CLAIM 7": "two hospitals"}}))
     assert (said["CLAIM 44"], said["CLAIM 7"]) == ("no funding", "two hospitals")
+    said = entries(checklist(DEMO | {"checklist": {"CLAIM 44": "a | b\nand c"}}))
+    assert said["CLAIM 44"] == r"a \| b and c"
     with pytest.raises(mammo.MammoError, match="CLAIM 45"):
         check_card(DEMO | {"checklist": {"CLAIM 45": "?"}}, "The report")
 

@@ -258,6 +258,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw mammograms")
-    parser.add_argument("--precision", default="mixed_bfloat16", help="mixed_bfloat16 or float32")
+    parser.add_argument("--precision", default="mixed_bfloat16", choices=("mixed_bfloat16", "float32"))
     arguments = parser.parse_args()
     main(arguments.folder, arguments.workers, arguments.precision)

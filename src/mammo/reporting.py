@@ -234,5 +234,6 @@ def _table(name: str, recorded: dict) -> str:
     for item, asks in ITEMS.items():
         guideline, number = item.split(" ")
         if guideline == name:
-            lines.append(f"| {number} | {asks} | {recorded.get(item, EMPTY)} |")
+            said = " ".join(recorded.get(item, EMPTY).split()).replace("|", r"\|")  # or it would be more cells
+            lines.append(f"| {number} | {asks} | {said} |")
     return "\n".join(lines)
