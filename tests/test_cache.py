@@ -91,6 +91,13 @@ def test_other_weights_number_formats_and_inputs_have_other_names(tmp_path):
     assert names == set(Cached(network(), Source(), tmp_path / "elsewhere").keys)
 
 
+def test_another_setting_of_a_layer_is_another_network():
+    """Without weights of its own, a layer's setting is all that tells."""
+    once, twice = (keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(scale)]) for scale in (1.0, 2.0))
+    again = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(1.0)])
+    assert cache.fingerprint(once) == cache.fingerprint(again) != cache.fingerprint(twice)
+
+
 def test_what_does_not_fit_is_said_and_computed_on_the_way(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MAMMO_CACHE_GB", str(40 / 1e9))
     source = Source()

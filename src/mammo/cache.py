@@ -54,7 +54,7 @@ class Cached:
         if not self.kept:
             print(
                 f"What is frozen takes {needed / 1e9:.1f} GB, more than there is room for in {folder} "
-                f"($MAMMO_CACHE_GB allows {limit() / 1e9:g}): it is computed anew in every epoch."
+                f"($MAMMO_CACHE_GB allows {limit() / 1e9:g}): it is computed anew whenever it is needed."
             )
 
     def __len__(self) -> int:
@@ -111,10 +111,11 @@ def a_few_at_a_time(values) -> Iterator[np.ndarray]:
 
 
 def fingerprint(network) -> str:
-    """A checksum of a network's layers, number formats and weights."""
+    """A checksum of a network's layers, with their settings and number formats, and of its weights."""
     digest = hashlib.sha256(str(network.output_shape[1:]).encode())
     for layer in network.layers:
-        digest.update(f"{type(layer).__name__} {layer.dtype_policy.name}".encode())
+        settings = {name: value for name, value in layer.get_config().items() if name != "name"}
+        digest.update(f"{type(layer).__name__} {layer.dtype_policy.name} {settings}".encode())
         for weights in layer.get_weights():
             digest.update(np.ascontiguousarray(weights).tobytes())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -128,6 +129,7 @@ def fine_tuned_reader(
 def _kept(path: Path, compute: Callable) -> tuple[np.ndarray, np.ndarray]:
     """Two arrays from a file, or computed and written there."""
     if path.is_file():
+        os.utime(path)  # used now: see mammo.cache
         with np.load(path) as file:
             return file["test"], file["own"]
     test, own = compute()
