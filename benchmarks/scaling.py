@@ -48,15 +48,20 @@ def measured(job: str, folder: Path, exported: Path) -> tuple[float, float]:
     return time.perf_counter() - begun, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
 
 
-def dataset(folder: Path, images: int) -> None:
-    """A data set whose training and validation images are `images` in number; in a process of its own."""
+def dataset(job: str, folder: Path, images: int) -> None:
+    """As many images as the job is to have: for training, those of the training and validation patients."""
+    spare = 40 if job == "training" else 0
     code = (
         "import mammo; from pathlib import Path; "
-        f"table = mammo.generate_dataset({str(folder)!r}, patients={images // 4 + 40}, seed=7, image_size=(192, 144), "
-        "formats=['png8']); table = mammo.split_by_patient(table, (0.7, 0.2, 0.1)); "
-        f"table = table[table.split != 'test'].head({images}); mammo.save_manifest(table, Path({str(folder)!r}) / "
-        "'manifest.csv')"
+        f"table = mammo.generate_dataset({str(folder)!r}, patients={images // 4 + spare}, seed=7, "
+        "image_size=(192, 144), formats=['png8'])"
     )
+    if job == "training":
+        code += (
+            "; table = mammo.split_by_patient(table, (0.7, 0.2, 0.1)); "
+            f"table = table[table.split != 'test'].head({images}); "
+            f"mammo.save_manifest(table, Path({str(folder)!r}) / 'manifest.csv')"
+        )
     in_process(code)
 
 
@@ -88,7 +93,7 @@ def main(job: str, numbers, picture) -> None:
     for number in numbers:
         with tempfile.TemporaryDirectory() as scratch:
             folder, exported = Path(scratch) / "data", Path(scratch) / "exported"
-            dataset(folder, number)
+            dataset(job, folder, number)
             if job == "scoring":
                 in_process(f"import mammo; mammo.load_classifier().export({str(exported)!r})")
             rows.append((number, *measured(job, folder, exported)))
