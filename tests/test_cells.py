@@ -104,6 +104,16 @@ def test_cells_beside_the_breast_are_not_asked(seen):
     assert found > 0.95
 
 
+def test_an_image_without_a_breast_is_the_least_suspicious(seen):
+    inside = seen.places.inside.copy()
+    inside[:, 7] = False
+    everyone = np.arange(80)
+    train, test = everyone[8:], everyone[:8]
+    score, _ = cell_reader([seen.maps], Places(inside, seen.places.lesion), TRUTH, PATIENTS)(train, test, 0)
+    assert np.argmin(score) == 7
+    assert np.isfinite(score).all()
+
+
 def test_both_ways_up_are_averaged(seen):
     train, test = patient_folds(TRUTH, PATIENTS)[0][0]
     ways = [seen.maps, seen.maps[:, ::-1]]

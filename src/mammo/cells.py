@@ -115,11 +115,13 @@ def cell_reader(ways: list, places: Places, truth, patients) -> Callable:
             maps[0][at].astype(np.float32), places.lesion[at] == MALIGNANT
         )
 
+    def most(reader, cells):
+        return reader.decision_function(cells.astype(np.float32)).max() if len(cells) else OUTSIDE
+
     def said(reader, rows):
         scores = []
         for way, inside in zip(maps, places.inside, strict=False):
-            cells = (reader.decision_function(way[row][inside[row]].astype(np.float32)) for row in rows)
-            scores.append([max(said_of_image, default=OUTSIDE) for said_of_image in cells])
+            scores.append([most(reader, way[row][inside[row]]) for row in rows])
         return np.mean(scores, axis=0)
 
     def read(train, test, seed):
