@@ -27,7 +27,7 @@ def run(table, *options, tmp_path):
 @pytest.fixture
 def three_folds(monkeypatch):
     monkeypatch.setattr(benchmark.patient_folds, "__defaults__", (3, 1, 0))
-    monkeypatch.setattr(benchmark, "PATIENTS", 4)
+    monkeypatch.setattr("mammo.rows.PATIENTS", 4)
 
 
 def test_one_command_gives_the_table(table, tmp_path, capsys, three_folds):

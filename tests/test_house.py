@@ -49,6 +49,7 @@ FLOORS = {
     "distributed": 9,
     "radiomics": 1,
     "folds": 5,
+    "rows": 6,
     "cells": 6,
     "transfer": 9,
     "benchmark": 10,
@@ -56,6 +57,7 @@ FLOORS = {
 WITHOUT_TENSORFLOW = {
     "radiomics",
     "folds",
+    "rows",
     "cells",
     "errors",
     "plots",

@@ -23,10 +23,9 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -36,20 +35,18 @@ from mammo.cache import cache_folder
 from mammo.cells import MOBILENET_FIRST, cell_reader, places_of
 from mammo.decision import combine
 from mammo.errors import MammoError
-from mammo.folds import MEASURES, by_breast, cross, difference, figures, linear_reader, patient_folds, together
-from mammo.groups import PATIENTS
+from mammo.folds import cross, figures, linear_reader, patient_folds, together
 from mammo.inputs import Inputs, in_batches
 from mammo.manifest import MARGIN, class_indices, lesion_squares, load_manifest
 from mammo.model import build_model
 from mammo.radiomics import radiomics
+from mammo.rows import COLUMNS, PAIRED, groups_of, headed, markdown, measured_rows, pairs_of
 from mammo.storage import write_whole
 from mammo.synthetic import generate_dataset
 from mammo.transfer import UpsideDown, computed, fine_tuned_reader, frozen_maps, mobilenet, pooled
 
 NAMES = ("cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "vindr_mammo")
 WEIGHTS = ("random", "demo", "imagenet")
-COLUMNS = ("size", "features", "reader", "of", *MEASURES)
-PAIRED = ("size", "reader", "of", "features", "minus", "difference")
 
 
 def load(name: str, root=None, lesions: bool = False, margin: float = MARGIN, side=None, **options) -> pd.DataFrame:
@@ -165,56 +162,6 @@ def _started(name: str, size):
 
     keras.utils.set_random_seed(0)  # for random weights, and the head
     return build_model(None if name == "random" else name, image_size=size, quiet=True)
-
-
-def groups_of(table: pd.DataFrame, by: str | None) -> dict[str, np.ndarray]:
-    """Which rows have each value of the column `by`; one with too few patients of a class is named and left out."""
-    if by is None:
-        return {}
-    if by not in table:
-        raise MammoError(f"There is no column {by!r} to group by. There are {', '.join(table.columns)}.")
-    groups, malignant = {}, table["label"] == "malignant"
-    for value, rows in table.groupby(by):
-        fewest = min(rows.loc[malignant[rows.index] == ill, "patient_id"].nunique() for ill in (True, False))
-        if fewest >= PATIENTS:
-            groups[str(value)] = (table[by] == value).to_numpy()
-        else:
-            print(f"Without {by} {value}: {fewest} patients of a class are too few, {PATIENTS} are needed.")
-    return groups
-
-
-def measured_rows(measure: Callable, table: pd.DataFrame, crossed, breasts: bool, groups: dict) -> Iterator[dict]:
-    """What `measure(truth, *crossed, patients)` finds of images, of groups of them, and of breasts."""
-    truth, patients = class_indices(table), table["patient_id"].to_numpy()
-    yield {"of": "lesions" if "square" in table else "images"} | measure(truth, *crossed, patients)
-    for group, among in groups.items():
-        yield {"of": group} | measure(truth, *crossed, patients, among=among)
-    if breasts:
-        combined = [by_breast(table, each) for each in crossed]
-        breast, patients = combined[0][0], combined[0][0]["patient_id"].to_numpy()
-        yield {"of": "breasts"} | measure(class_indices(breast), *(each for _, each in combined), patients)
-
-
-def pairs_of(said: dict, table: pd.DataFrame, breasts: bool, groups: dict) -> Iterator[dict]:
-    """How much better one network is than another under the same reader at the same size: AUC, on the same patients."""
-    for (size, reader), each in said.items():
-        for first, second in combinations(each, 2):
-            for row in measured_rows(difference, table, [each[first], each[second]], breasts, groups):
-                yield {"size": size, "reader": reader, "features": first, "minus": second} | row
-
-
-def markdown(row: dict, columns: Sequence[str]) -> str:
-    """One line of a table; a figure with its interval."""
-    cells = []
-    for name in columns:
-        interval = row.get(f"{name}_interval")
-        cells.append(f"{row[name]:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else str(row[name]))
-    return f"| {' | '.join(cells)} |"
-
-
-def headed(columns: Sequence[str]) -> str:
-    """The head of a table."""
-    return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
 
 
 def main(given: argparse.Namespace) -> pd.DataFrame:

@@ -1,0 +1,51 @@
+"""What a table of readers says of groups and pairs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mammo
+from mammo.folds import cross, figures, linear_reader, patient_folds
+from mammo.rows import COLUMNS, groups_of, markdown, measured_rows, pairs_of
+
+TABLE = pd.DataFrame(
+    {
+        "path": [f"{image}.png" for image in range(96)],
+        "patient_id": np.repeat([f"P{number:02d}" for number in range(48)], 2),
+        "label": np.repeat(["benign", "malignant"] * 24, 2),
+        "view": ["CC", "MLO"] * 48,
+        "site": ["one"] * 88 + ["two"] * 8,
+    }
+)
+TRUTH = (TABLE["label"] == "malignant").to_numpy().astype(int)
+
+
+@pytest.fixture(scope="module")
+def said():
+    rng, patients = np.random.default_rng(0), TABLE["patient_id"].to_numpy()
+    parts = patient_folds(TRUTH, patients, repeats=1)
+    seen = {"good": rng.normal(size=(96, 3)) + 3 * TRUTH[:, None], "none": rng.normal(size=(96, 3))}
+    return {name: cross(linear_reader(values, TRUTH, patients), parts, 96) for name, values in seen.items()}
+
+
+def test_a_group_with_too_few_patients_is_named(capsys):
+    assert list(groups_of(TABLE, "site")) == ["one"]
+    assert "Without site two: 2 patients of a class are too few, 10 are needed." in capsys.readouterr().out
+    assert groups_of(TABLE, None) == {}
+    with pytest.raises(mammo.MammoError, match="There are path, patient_id"):
+        groups_of(TABLE, "sight")
+
+
+def test_a_group_is_measured_on_its_own_rows(said):
+    rows = list(measured_rows(figures, TABLE, [said["good"]], breasts=False, groups=groups_of(TABLE, "view")))
+    assert [(row["of"], row["cases"]) for row in rows] == [("images", 96), ("CC", 48), ("MLO", 48)]
+    line = markdown({"size": "2 x 2", "features": "good", "reader": "linear"} | rows[0], COLUMNS)
+    assert line.startswith(f"| 2 x 2 | good | linear | images | {rows[0]['auc']:.3f} (")
+    assert line.count("|") == len(COLUMNS) + 1
+
+
+def test_two_networks_are_compared_under_the_same_reader_only(said):
+    rows = list(pairs_of({("2 x 2", "linear"): said, ("2 x 2", "cells"): {"good": said["good"]}}, TABLE, False, {}))
+    assert [(row["reader"], row["features"], row["minus"]) for row in rows] == [("linear", "good", "none")]
+    low, high = rows[0]["difference_interval"]
+    assert 0 < low < rows[0]["difference"] < high
