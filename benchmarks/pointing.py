@@ -18,8 +18,9 @@ from tqdm import tqdm
 import mammo
 from mammo.benchmark import NAMES, load, located
 from mammo.evaluation import bootstrap
+from mammo.preprocessing import CELL
 
-HALF_A_CELL = 16  # pixels of the model's input
+HALF_A_CELL = CELL // 2  # in pixels of the model's input
 
 
 def pointed(answer, lesions) -> tuple[float, float, float]:

@@ -56,6 +56,22 @@ def fresh_model():
 
 
 @pytest.fixture(scope="session")
+def looks_at():
+    """Where a change of the input, 256 x 256, moves a cell of a network's last map most: (row, column) of the input."""
+    from mammo.backend import tf
+
+    def centre(network, cell):
+        x = tf.constant(np.random.default_rng(0).random((4, 256, 256, 1), np.float32))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(network(x, training=False)[:, cell[0], cell[1]])
+        moves = np.abs(tape.gradient(total, x)).sum(axis=(0, 3))
+        return [np.average(np.arange(256), weights=moves.sum(axis=1 - axis) ** 2) for axis in (0, 1)]
+
+    return centre
+
+
+@pytest.fixture(scope="session")
 def report(demo, model):
     return mammo.evaluate(mammo.predict_manifest(model, demo))
 

@@ -29,15 +29,20 @@ def said():
 
 
 def test_a_group_with_too_few_patients_is_named(capsys):
-    assert list(groups_of(TABLE, "site")) == ["one"]
+    everyone = np.arange(96)
+    assert list(groups_of(TABLE, "site", everyone)) == ["one"]
     assert "Without site two: 2 patients of a class are too few, 10 are needed." in capsys.readouterr().out
-    assert groups_of(TABLE, None) == {}
+    assert groups_of(TABLE, "site", everyone[60:]) == {}, "those who are only learned from do not count"
+    assert "Without site one: 7 patients of a class are too few, 10 are needed." in capsys.readouterr().out
+    assert groups_of(TABLE, None, everyone) == {}
     with pytest.raises(mammo.MammoError, match="There are path, patient_id"):
-        groups_of(TABLE, "sight")
+        groups_of(TABLE, "sight", everyone)
 
 
 def test_a_group_is_measured_on_its_own_rows(said):
-    rows = list(measured_rows(figures, TABLE, [said["good"]], breasts=False, groups=groups_of(TABLE, "view")))
+    rows = list(
+        measured_rows(figures, TABLE, [said["good"]], breasts=False, groups=groups_of(TABLE, "view", np.arange(96)))
+    )
     assert [(row["of"], row["cases"]) for row in rows] == [("images", 96), ("CC", 48), ("MLO", 48)]
     line = markdown({"size": "2 x 2", "features": "good", "reader": "linear"} | rows[0], COLUMNS)
     assert line.startswith(f"| 2 x 2 | good | linear | images | {rows[0]['auc']:.3f} (")

@@ -24,7 +24,7 @@ import argparse
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 
@@ -123,6 +123,7 @@ def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> It
     """Features, the way they are read, and the reader, for each row of the table."""
     truth, patients, folder = class_indices(table), table["patient_id"].to_numpy(), cache_folder(given.cache)
     inputs = Inputs(table, size)
+    places = cache(partial(places_of, table, lesions, size))  # the same for all ResNet50s
 
     def linear(features):
         return linear_reader(features, truth, patients)
@@ -135,8 +136,7 @@ def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> It
         if given.flips:  # the mean of the features: its score is the mean of the scores
             yield "linear, flips", linear(np.mean(seen, axis=0))
         if lesions is not None:
-            places = places_of(table, lesions, size, first)
-            yield f"cells{', flips' * given.flips}", cell_reader(maps, places, truth, patients)
+            yield f"cells{', flips' * given.flips}", cell_reader(maps, places(first), truth, patients)
 
     measured = [radiomics(x) for _, xs in in_batches(inputs, np.arange(len(inputs)), 32, "radiomics") for x in xs]
     yield "radiomics", "linear", linear(np.array(measured))
@@ -174,7 +174,6 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
     if given.without_normal:
         table, other = (t if t is None else t[t["label"] != "normal"].reset_index(drop=True) for t in (table, other))
     table, parts = parts_of(table, other, given.official, given.repeats, given.seed)
-    groups = groups_of(table, given.by)
     if given.breasts:
         combine(table.assign(probability=0.5), "breast")  # says what is missing before anything is computed
     truth, rows = class_indices(table), []
@@ -183,6 +182,7 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
         sources = [(given.data or given.train, given.root), (given.test, given.test_root)]
         lesions = pd.concat([located(*source, table, **options) for source in sources if source[0]])
     tested = np.unique(np.concatenate([test for part in parts for _, test in part]))
+    groups = groups_of(table, given.by, tested)
     print(f"{len(tested)} tested, {truth[tested].sum()} malignant, {table['patient_id'][tested].nunique()} patients")
     print(headed(COLUMNS))
     said = defaultdict(dict)

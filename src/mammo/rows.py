@@ -1,6 +1,6 @@
 """The rows of a table of readers: what each has found of images, groups and breasts, and who is better than whom.
 
-    for row in measured_rows(figures, manifest, [crossed], breasts=True, groups=groups_of(manifest, "density")):
+    for row in measured_rows(figures, manifest, [crossed], breasts=True, groups=groups_of(manifest, "density", tested)):
         print(markdown({"size": "224 x 224", "features": "radiomics", "reader": "linear"} | row, COLUMNS))
 
 `mammo.folds` says how they were found; `mammo.benchmark` prints them.
@@ -23,14 +23,17 @@ COLUMNS = ("size", "features", "reader", "of", *MEASURES)
 PAIRED = ("size", "reader", "of", "features", "minus", "difference")
 
 
-def groups_of(table: pd.DataFrame, by: str | None) -> dict[str, np.ndarray]:
-    """Which rows have each value of the column `by`; one with too few patients of a class is named and left out."""
+def groups_of(table: pd.DataFrame, by: str | None, tested: np.ndarray) -> dict[str, np.ndarray]:
+    """Which rows have each value of the column `by`; one with too few tested patients of a class is named, not given.
+
+    `tested` are the numbers of the rows that some fold tests.
+    """
     if by is None:
         return {}
     if by not in table:
         raise MammoError(f"There is no column {by!r} to group by. There are {', '.join(table.columns)}.")
     groups, malignant = {}, table["label"] == "malignant"
-    for value, rows in table.groupby(by):
+    for value, rows in table.iloc[tested].groupby(by):
         fewest = min(rows.loc[malignant[rows.index] == ill, "patient_id"].nunique() for ill in (True, False))
         if fewest >= PATIENTS:
             groups[str(value)] = (table[by] == value).to_numpy()
