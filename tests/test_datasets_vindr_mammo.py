@@ -60,6 +60,11 @@ def test_missing_and_unknown_images_are_named(root):
         vindr_mammo.manifest(root)
     with pytest.warns(UserWarning, match=r"s1/b.*s1/z"):
         assert len(vindr_mammo.manifest(root, partial=True)) == 4
+    (root / "images" / "s2" / "d.dicom").unlink()
+    with pytest.raises(mammo.MammoError, match="s2/d"):
+        vindr_mammo.lesions(root)
+    with pytest.warns(UserWarning, match="s2/d"):
+        assert vindr_mammo.lesions(root, partial=True)["xmin"].tolist() == [10, 100.5], "the boxes of s2/c"
 
 
 def test_damaged_tables_are_refused(root, monkeypatch):

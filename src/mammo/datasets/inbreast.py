@@ -78,24 +78,36 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     Raises MammoError that names missing and unknown images; with `partial` it warns and goes on.
     """
     root = Path(root)
-    rows = _own_table(root) if (root / "labels.csv").is_file() else _release(root)
-    there = {path.name: path for path in _images(root)}
-    missing = rows.loc[rows["path"].isna(), "name"]
-    known = {Path(path).name for path in rows["path"].dropna()}
-    check_files(SOURCE, missing, set(there) - known, partial)
-    if not (root / "labels.csv").is_file():
-        counts = rows.loc[rows["path"].notna(), "birads"].str[0].value_counts()
-        check_counts(SOURCE, {name: int(counts.get(name[-1], 0)) for name in PUBLISHED}, PUBLISHED, partial)
-    rows = rows[rows["path"].notna()].drop(columns="name")
-    number = lesions(root).groupby("path").size()
-    return as_manifest(rows.assign(lesions=rows["path"].map(number).fillna(0).astype(int)), SOURCE)
+    rows = _there(root, partial)
+    number = _located(root, rows).groupby("path").size()
+    return as_manifest(rows.drop(columns="name").assign(lesions=rows["path"].map(number).fillna(0).astype(int)), SOURCE)
 
 
-def lesions(root) -> pd.DataFrame:
-    """One row an outline or box: path, label and patient of its image, kind, and x, y, radius in pixels, y down."""
+def lesions(root, partial: bool = False) -> pd.DataFrame:
+    """One row an outline or box: path, label and patient of its image, kind, and x, y, radius in pixels, y down.
+
+    Raises MammoError as `manifest` does; with `partial` the lesions of images that are there.
+    """
     root = Path(root)
+    return _located(root, _there(root, partial))
+
+
+def _there(root: Path, partial: bool) -> pd.DataFrame:
+    """One row an image that is there, after what is missing, unknown or not as published has been reported."""
     own = (root / "labels.csv").is_file()
-    images = (_own_table(root) if own else _release(root)).dropna(subset="path")
+    rows = _own_table(root) if own else _release(root)
+    there = {path.name for path in _images(root)}
+    known = {Path(path).name for path in rows["path"].dropna()}
+    check_files(SOURCE, rows.loc[rows["path"].isna(), "name"], there - known, partial)
+    rows = rows[rows["path"].notna()]
+    if not own:
+        counts = rows["birads"].str[0].value_counts()
+        check_counts(SOURCE, {name: int(counts.get(name[-1], 0)) for name in PUBLISHED}, PUBLISHED, partial)
+    return rows
+
+
+def _located(root: Path, images: pd.DataFrame) -> pd.DataFrame:
+    own = (root / "labels.csv").is_file()
     found = _boxes(root) if own else _outlines(root, images)
     columns = ["path", "label", "patient_id", "laterality", "view", "birads", "name"]
     return in_order(found.merge(images[columns], on="name").drop(columns="name").assign(source=SOURCE))

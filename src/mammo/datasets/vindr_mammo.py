@@ -63,10 +63,35 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     Raises MammoError that names missing and unknown images; with `partial` it warns and goes on.
     """
     root = Path(root)
+    rows = _images(root, partial)
+    counts = {"images": len(rows), "examinations": rows["patient_id"].nunique()}
+    counts |= {f"{owners} images": int((rows["split"] == ours).sum()) for owners, ours in SPLITS.items()}
+    check_counts(SOURCE, counts, PUBLISHED, partial)
+    boxes = _boxes(root)
+    first = boxes.sort_values("birads", ascending=False, kind="stable").drop_duplicates("path").set_index("path")
+    for column in ("lesion_type", "x", "y", "radius"):
+        rows[column] = rows["path"].map(first[column])
+    rows["lesions"] = rows["path"].map(boxes.groupby("path").size()).fillna(0).astype(int)
+    return as_manifest(rows, SOURCE)
+
+
+def lesions(root, partial: bool = False) -> pd.DataFrame:
+    """One row a box: path, label (by the finding's own BI-RADS), kinds of finding, box, and its x, y, radius.
+
+    Raises MammoError as `manifest` does for missing and unknown images; with `partial` the boxes of images that are
+    there.
+    """
+    root = Path(root)
+    there = _images(root, partial)["path"]
+    boxes = _boxes(root)
+    return in_order(boxes[boxes["path"].isin(there)])
+
+
+def _images(root: Path, partial: bool) -> pd.DataFrame:
+    """One row an image that is there, after missing and unknown ones have been reported."""
     name = "breast-level_annotations.csv"
     table = read_table(root / name, NEEDED)
     check_filled(table, ("study_id", "image_id", "breast_birads", "split"), name)
-    boxes = lesions(root)
     known = table["study_id"] + "/" + table["image_id"]
     there = {f"{path.parent.name}/{path.stem}": path for path in sorted(root.glob("images/*/*.dicom"))}
     check_files(SOURCE, set(known) - set(there), set(there) - set(known), partial)
@@ -82,20 +107,11 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
             "birads": table["breast_birads"].str.removeprefix("BI-RADS "),
         }
     )
-    rows = rows[rows["path"].notna()]
-    counts = {"images": len(rows), "examinations": rows["patient_id"].nunique()}
-    counts |= {f"{owners} images": int((rows["split"] == ours).sum()) for owners, ours in SPLITS.items()}
-    check_counts(SOURCE, counts, PUBLISHED, partial)
-    first = boxes.sort_values("birads", ascending=False, kind="stable").drop_duplicates("path").set_index("path")
-    for column in ("lesion_type", "x", "y", "radius"):
-        rows[column] = rows["path"].map(first[column])
-    rows["lesions"] = rows["path"].map(boxes.groupby("path").size()).fillna(0).astype(int)
-    return as_manifest(rows, SOURCE)
+    return rows[rows["path"].notna()].copy()
 
 
-def lesions(root) -> pd.DataFrame:
-    """One row a box: path, label (by the finding's own BI-RADS), kinds of finding, box, and its x, y, radius."""
-    root = Path(root)
+def _boxes(root: Path) -> pd.DataFrame:
+    """All boxes of the table, of images that are there or not."""
     name = "finding_annotations.csv"
     columns = ("study_id", "image_id", "laterality", "view_position", "finding_categories", "finding_birads", *BOX)
     table = read_table(first_table(root, name), columns)
@@ -119,4 +135,4 @@ def lesions(root) -> pd.DataFrame:
         }
     )
     circles = pd.DataFrame([circle_of_box(*box) for box in corners.to_numpy()], columns=["x", "y", "radius"])
-    return in_order(rows.join(circles).join(corners))
+    return rows.join(circles).join(corners)
