@@ -23,8 +23,9 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from tqdm import tqdm
 
 import mammo
+from mammo import measures
 from mammo.decision import calibrated, combine, fit_calibration
-from mammo.evaluation import bootstrap, expected_calibration_error
+from mammo.evaluation import bootstrap
 from mammo.manifest import class_indices
 from mammo.model import image_size_of
 from mammo.preprocessing import mask_on_breast, model_input, prepare
@@ -42,8 +43,7 @@ def scored(model, folder, patients: int, **wishes):
 def auc(rows, truth=None) -> str:
     """AUC with its 95 % interval, patients resampled."""
     truth = class_indices(rows) if truth is None else truth
-    measure = lambda y, p, w: roc_auc_score(y, p, sample_weight=w)  # noqa: E731
-    value, low, high = bootstrap(measure, truth, rows["probability"].to_numpy(), rows["patient_id"])
+    value, low, high = bootstrap(measures.auc, truth, rows["probability"].to_numpy(), rows["patient_id"])
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
@@ -90,7 +90,7 @@ def table_of_calibrations(rows, draws: int = 20) -> None:
         fit = np.isin(patients, chosen)
         for name, way in ways.items():
             p = way(truth[fit], said[fit])(said[~fit])
-            error = expected_calibration_error(truth[~fit], p, np.ones(len(p)))
+            error = measures.expected_calibration_error(truth[~fit], p, np.ones((1, len(p))))[0]
             found[name].append((brier_score_loss(truth[~fit], p), error, roc_auc_score(truth[~fit], p)))
     print("\n| calibration | Brier score | expected calibration error | AUC |\n|---|---|---|---|")
     for name, values in found.items():

@@ -18,6 +18,7 @@ from tqdm import tqdm
 import mammo
 from mammo.benchmark import NAMES, load, located
 from mammo.evaluation import bootstrap
+from mammo.measures import share
 from mammo.preprocessing import CELL
 
 HALF_A_CELL = CELL // 2  # in pixels of the model's input
@@ -48,8 +49,8 @@ def main(name: str, root: str, partial: bool) -> None:
     everyone = np.arange(len(asked)) % 2  # the bootstrap asks for two classes; shares need none
     titles = ("on a lesion", f"within {HALF_A_CELL} pixels", "chance")
     for title, values in zip(titles, np.transpose(found), strict=True):
-        share, low, high = bootstrap(lambda _, p, w: p @ w / w.sum(), everyone, values, patients)
-        print(f"| {title} | {share:.3f} ({low:.3f} to {high:.3f}) |")
+        mean, low, high = bootstrap(lambda _, p, w: share(p, w), everyone, values, patients)
+        print(f"| {title} | {mean:.3f} ({low:.3f} to {high:.3f}) |")
 
 
 if __name__ == "__main__":

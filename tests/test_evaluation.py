@@ -3,24 +3,19 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.decision import calibrated, log_odds
+from mammo import evaluation
+from mammo.decision import calibrated
 from mammo.delong import auc_variance, interval
 from mammo.evaluation import (
     answers_on_test,
     bootstrap,
-    calibration_intercept,
-    calibration_slope,
-    expected_calibration_error,
     fixed_on_validation,
-    measures,
     roc_band,
 )
-
-LIMITS = {"benign_up_to": 0.5, "malignant_from": 0.5}
+from mammo.measures import auc, of_each
 
 
 def scored(patients=120, images=2, signal=1.5, seed=0):
@@ -102,41 +97,6 @@ def test_delongs_interval_is_there_and_close_to_the_bootstraps():
     assert report["auc_delong_interval"] == interval(*auc_variance(truth, probability, patients))
 
 
-def test_the_partial_auc_by_hand():
-    """McClish 1989: the area up to a false-positive rate of 0.1, moved so that chance is 0.5 and perfection 1."""
-    table = scored(400)
-    truth, p = (table.label == "malignant").to_numpy(int), table.probability.to_numpy()
-    fpr, tpr, _ = roc_curve(truth, p, drop_intermediate=False)
-    grid = np.linspace(0, 0.1, 20001)
-    area, worst, best = np.trapezoid(np.interp(grid, fpr, tpr), grid), 0.1**2 / 2, 0.1
-    measure = measures(0.5, LIMITS)["partial_auc"]
-    assert measure(truth, p, np.ones(len(p))) == pytest.approx((1 + (area - worst) / (best - worst)) / 2, abs=1e-4)
-    assert measure(truth, truth.astype(float), np.ones(len(p))) == 1
-
-
-@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (1, 0.7), (2, 0), (0.5, 1)])
-def test_calibration_slope_and_intercept_find_what_was_done(slope, intercept):
-    """Honest probabilities pulled apart by a line: the slope undoes it; the honest ones have 1 and 0."""
-    rng = np.random.default_rng(0)
-    honest = rng.beta(1, 2, 40000)
-    truth, weight = (rng.uniform(size=honest.size) < honest).astype(int), np.ones(honest.size)
-    said = calibrated(honest, slope, intercept)
-    assert calibration_slope(truth, said, weight) == pytest.approx(1 / slope, rel=0.05)
-    more = calibration_intercept(truth, said, weight)
-    if slope == 1:
-        assert more == pytest.approx(-intercept, abs=0.05)
-    assert calibrated(said, 1, more).mean() == pytest.approx(truth.mean()), "as much cancer said as there is"
-
-
-def test_the_calibration_slope_is_that_of_a_library():
-    rng = np.random.default_rng(1)
-    p, weight = rng.uniform(0.05, 0.95, 300), rng.integers(0, 3, 300).astype(float)
-    truth = (rng.uniform(size=300) < p**2).astype(int)
-    line = LogisticRegression(C=1e8, tol=1e-8, max_iter=1000).fit(log_odds(p)[:, None], truth, sample_weight=weight)
-    assert calibration_slope(truth, p, weight) == pytest.approx(line.coef_[0, 0], rel=1e-4)
-    assert np.isnan(calibration_slope(truth, np.where(truth == 1, 0.9, 0.1), weight)), "told apart perfectly"
-
-
 def test_random_scores_are_near_one_half():
     table = scored(400)
     report = mammo.evaluate(table.assign(probability=np.random.default_rng(0).uniform(size=len(table))))
@@ -147,7 +107,6 @@ def test_random_scores_are_near_one_half():
 def test_resampling_patients_is_wider_than_resampling_images():
     table = scored(60, images=8)
     truth, p = (table.label == "malignant").astype(int).to_numpy(), table.probability.to_numpy()
-    auc = measures(0.5, LIMITS)["auc"]
     _, low, high = bootstrap(auc, truth, p, table.patient_id)
     _, image_low, image_high = bootstrap(auc, truth, p, np.arange(len(table)))
     assert high - low > 1.8 * (image_high - image_low)
@@ -162,22 +121,25 @@ def test_the_interval_covers_as_often_as_it_says():
     for seed in range(40):
         table = scored(80, seed=seed + 1)
         truth, p = (table.label == "malignant").astype(int).to_numpy(), table.probability.to_numpy()
-        _, low, high = bootstrap(measures(0.5, LIMITS)["auc"], truth, p, table.patient_id, resamples=100, seed=seed)
+        _, low, high = bootstrap(auc, truth, p, table.patient_id, resamples=100, seed=seed)
         inside += low <= truth_auc <= high
     assert inside >= 34
+
+
+def test_the_draws_are_the_same_however_many_are_in_memory_at_once(monkeypatch):
+    """... and a measure of one draw can be asked draw by draw."""
+    table = scored()
+    given = (table.label == "malignant").to_numpy(int), table.probability.to_numpy(), table.patient_id
+    whole = bootstrap(auc, *given, resamples=100)
+    monkeypatch.setattr(evaluation, "AT_ONCE", 7 * len(table))
+    assert bootstrap(auc, *given, resamples=100) == whole
+    one = of_each(lambda y, p, w: roc_auc_score(y, p, sample_weight=w))
+    assert bootstrap(one, *given, resamples=100) == pytest.approx(whole)
 
 
 def test_the_seed_decides():
     assert mammo.evaluate(scored(), seed=0) == usual()
     assert mammo.evaluate(scored(), seed=1)["auc_interval"] != usual()["auc_interval"]
-
-
-def test_the_calibration_error_worked_out_by_hand():
-    """Two tenths: 0.05 said where 1 of 2 is true, 0.95 where 2 of 2 are; weights count as often as they say."""
-    truth, said = np.array([0, 1, 1, 1]), np.array([0.05, 0.05, 0.95, 0.95])
-    assert expected_calibration_error(truth, said, np.ones(4)) == pytest.approx((0.9 + 0.1) / 4)
-    assert expected_calibration_error(truth, said, np.array([3, 1, 1, 1])) == pytest.approx((0.8 + 0.1) / 6)
-    assert expected_calibration_error(truth, np.array([0, 1, 1, 1.0]), np.ones(4)) == 0
 
 
 def test_what_the_sets_cover_is_measured_on_test_patients():

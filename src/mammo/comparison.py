@@ -14,6 +14,7 @@ from mammo.delong import Z, clustered_variance, placements
 from mammo.errors import MammoError
 from mammo.evaluation import RESAMPLES, probabilities, resampled
 from mammo.manifest import class_indices, rows_of
+from mammo.measures import auc
 
 
 def compare(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0) -> dict:
@@ -53,9 +54,8 @@ def compare(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: int = RES
     }
 
 
-def _difference(truth, both, weight) -> float:
-    a, b = (roc_auc_score(truth, both[:, model], sample_weight=weight) for model in (0, 1))
-    return a - b
+def _difference(truth, both, weight) -> np.ndarray:
+    return auc(truth, both[:, 0], weight) - auc(truth, both[:, 1], weight)
 
 
 def _same_images(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

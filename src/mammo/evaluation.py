@@ -14,25 +14,31 @@ where that was 0.90 and in 90 % where it was 0.97; DeLong's in 95 % and 92 %. Wi
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.special import expit
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    confusion_matrix,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score, roc_curve
 
-from mammo.decision import calibrated, fit_calibration, fit_limits, log_odds, possible, threshold_at_sensitivity
+from mammo.decision import calibrated, fit_calibration, fit_limits, possible, threshold_at_sensitivity
 from mammo.delong import auc_variance, interval
 from mammo.errors import MammoError
 from mammo.manifest import CLASS_NAMES, class_indices, rows_of
+from mammo.measures import (
+    auc,
+    average_precision,
+    brier,
+    calibration_intercept,
+    calibration_slope,
+    expected_calibration_error,
+    of_each,
+    partial_auc,
+    share,
+)
 
 RESAMPLES = 1000
 TARGET_SENSITIVITY = 0.9
+AT_ONCE = 1_000_000  # weights of a bootstrap in memory, draws times images
 FALSE_ALARMS = 0.1  # the partial AUC is that of the curve up to this share: a specificity of 0.9 and above
 
 
@@ -51,6 +57,12 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     for name, measure in measures(fixed["threshold"], fixed["conformal"]).items():
         value, low, high = map(_finite, bootstrap(measure, truth, probability, patients, seed=seed))
         report[name], report[f"{name}_interval"] = value, None if None in (low, high) else [low, high]
+    report |= {  # the values, and not only their draws, are scikit-learn's own where it has the measure
+        "auc": float(roc_auc_score(truth, probability)),
+        "partial_auc": float(roc_auc_score(truth, probability, max_fpr=FALSE_ALARMS)),
+        "average_precision": float(average_precision_score(truth, probability)),
+        "brier": float(brier_score_loss(truth, probability)),
+    }
     sources = scored["source"].unique() if "source" in scored else ["unknown"]
     normal = (rows_of(scored, "test")["label"] == "normal").any()
     facts = {
@@ -98,38 +110,32 @@ def answers_on_test(scored: pd.DataFrame, fixed: dict) -> tuple[np.ndarray, np.n
 
 
 def measures(threshold: float, limits: dict) -> dict:
-    """Name -> function of (truth, probability, weight); the weight is how often the bootstrap drew the image.
+    """Name -> function of (truth, probability, weight), as `bootstrap` takes it.
 
-    The partial AUC is scikit-learn's, up to a share of FALSE_ALARMS and standardised so that chance is 0.5 and
-    perfection 1 (McClish, Medical Decision Making 9, 1989). The predictive values are those among these images; for
+    The partial AUC is that up to a share of FALSE_ALARMS. The predictive values are those among these images; for
     another prevalence there is `decision.positive_predictive_value`. `benign_covered` and `malignant_covered` are the
     shares of both classes that their conformal sets cover, `uncertain` that of answers with both classes.
     """
 
     def covered(label):
-        return lambda y, p, w: _share(possible(p[y == label], limits)[:, label], w[y == label])
+        return lambda y, p, w: share(possible(p[y == label], limits)[:, label], w[:, y == label])
 
     return {
-        "auc": lambda y, p, w: roc_auc_score(y, p, sample_weight=w),
-        "partial_auc": lambda y, p, w: roc_auc_score(y, p, sample_weight=w, max_fpr=FALSE_ALARMS),
-        "average_precision": lambda y, p, w: average_precision_score(y, p, sample_weight=w),
-        "brier": lambda y, p, w: brier_score_loss(y, p, sample_weight=w),
+        "auc": auc,
+        "partial_auc": partial(partial_auc, up_to=FALSE_ALARMS),
+        "average_precision": average_precision,
+        "brier": brier,
         "expected_calibration_error": expected_calibration_error,
         "calibration_slope": calibration_slope,
         "calibration_intercept": calibration_intercept,
-        "sensitivity": lambda y, p, w: _share(p[y == 1] >= threshold, w[y == 1]),
-        "specificity": lambda y, p, w: _share(p[y == 0] < threshold, w[y == 0]),
-        "positive_predictive_value": lambda y, p, w: _share(y[p >= threshold] == 1, w[p >= threshold]),
-        "negative_predictive_value": lambda y, p, w: _share(y[p < threshold] == 0, w[p < threshold]),
+        "sensitivity": lambda y, p, w: share(p[y == 1] >= threshold, w[:, y == 1]),
+        "specificity": lambda y, p, w: share(p[y == 0] < threshold, w[:, y == 0]),
+        "positive_predictive_value": lambda y, p, w: share(y[p >= threshold] == 1, w[:, p >= threshold]),
+        "negative_predictive_value": lambda y, p, w: share(y[p < threshold] == 0, w[:, p < threshold]),
         "benign_covered": covered(0),
         "malignant_covered": covered(1),
-        "uncertain": lambda y, p, w: _share(possible(p, limits).all(axis=-1), w),
+        "uncertain": lambda y, p, w: share(possible(p, limits).all(axis=-1), w),
     }
-
-
-def _share(right: np.ndarray, weight: np.ndarray) -> float:
-    """The weighted share of what is right; NaN of nothing."""
-    return float(right @ weight / weight.sum()) if weight.any() else float("nan")
 
 
 def _finite(value) -> float | None:
@@ -142,73 +148,34 @@ def bootstrap(measure, truth, probability, patients, resamples: int = RESAMPLES,
     Patients are drawn with replacement, each with all its images (the cluster bootstrap: Field and Welsh,
     J. R. Stat. Soc. B 69, 2007). Draws without both classes are left out, since most measures need both, and so are
     those in which this measure has no value (NaN).
-    `measure(truth, probability, weight)` may return an array; then all three results are arrays.
+    `measure(truth, probability, weight)` is given a weight (draws, images), how often each draw has each image, and
+    returns a value, or an array, for each draw; `measures.of_each` makes it of a function for one draw.
     """
     truth, probability = np.asarray(truth), np.asarray(probability)
     values = resampled(measure, truth, probability, patients, resamples, seed)
     values = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
     low, high = np.quantile(values, [0.025, 0.975], axis=0) if len(values) else (np.nan, np.nan)
-    return measure(truth, probability, np.ones(len(truth))), low, high
+    return measure(truth, probability, np.ones((1, len(truth))))[0], low, high
 
 
 def resampled(measure, truth, probability, patients, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """The measure in each draw of the bootstrap that has both classes: (draws, ...)."""
     _, cluster = np.unique(np.asarray(patients), return_inverse=True)
-    count = int(cluster.max()) + 1
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(resamples):
-        weight = np.bincount(rng.integers(0, count, count), minlength=count)[cluster].astype(float)
-        if weight[truth == 1].any() and weight[truth == 0].any():
-            values.append(measure(truth, probability, weight))
-    return np.array(values)
-
-
-def calibration_slope(truth, probability, weight) -> float:
-    """The slope of a logistic line of the truth over the log-odds said: 1 is right, below 1 is too sure of itself.
-
-    Cox, Two further applications of a model for binary regression, Biometrika 45, 1958. NaN where no line is best, as
-    where the classes are told apart perfectly.
-    """
-    odds = log_odds(probability)
-    columns = np.stack([odds - odds.mean(), np.ones(len(odds))])
-    line = np.zeros(2)
-    for _ in range(30):  # Newton's method
-        p = expit(line @ columns)
-        curvature = (columns * (weight * p * (1 - p))) @ columns.T
-        if np.linalg.cond(curvature) > 1e10:
-            break
-        step = np.linalg.solve(curvature, columns @ (weight * (truth - p)))
-        line += step
-        if np.abs(step).max() < 1e-8:
-            return float(line[0])
-    return float("nan")
-
-
-def calibration_intercept(truth, probability, weight) -> float:
-    """What is missing from the log-odds said, their slope left as it is: 0 is right, below 0 says too much cancer.
-
-    The calibration in the large of Van Calster et al., Calibration: the Achilles heel of predictive analytics, BMC
-    Medicine 17:230, 2019.
-    """
-    odds = log_odds(probability)
-    return float(brentq(lambda more: weight @ (truth - expit(odds + more)), -50, 50))
-
-
-def expected_calibration_error(truth, probability, weight, bins: int = 10) -> float:
-    """How far the share of malignant images is from the probability, on average over tenths of the probability.
-
-    Guo et al., On calibration of modern neural networks, ICML 2017.
-    """
-    tenth = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
-    apart = np.bincount(tenth, weight * (np.asarray(truth) - probability), minlength=bins)
-    return float(np.abs(apart).sum() / weight.sum())
+    count, rng, values = int(cluster.max()) + 1, np.random.default_rng(seed), []
+    at_once = max(1, AT_ONCE // len(cluster))
+    for start in range(0, resamples, at_once):
+        drawn = rng.integers(0, count, (min(at_once, resamples - start), count))
+        weight = np.stack([np.bincount(draw, minlength=count) for draw in drawn])[:, cluster].astype(float)
+        both = weight[:, truth == 1].any(axis=1) & weight[:, truth == 0].any(axis=1)
+        values.append(measure(truth, probability, weight[both]))
+    return np.concatenate(values)
 
 
 def roc_band(truth, probability, patients, resamples: int = 300, seed: int = 0):
     """Points of the ROC curve with a 95 % band: `(false_positive_rate, sensitivity, low, high)`, each (101,)."""
     grid = np.linspace(0, 1, 101)
 
+    @of_each
     def curve(y, p, w):
         fpr, tpr, _ = roc_curve(y, p, sample_weight=w)
         return np.interp(grid, fpr, tpr)

@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from mammo.decision import combine, log_odds, threshold_at_sensitivity
 from mammo.errors import MammoError
 from mammo.evaluation import TARGET_SENSITIVITY, bootstrap
+from mammo.measures import share
 
 FOLDS, REPEATS = 5, 5
 STRENGTH = 0.01  # of the linear reader's regularisation (C); not tuned
@@ -130,10 +131,8 @@ def figures(truth, crossed: Crossed, patients, among=None, target: float = TARGE
     right, pairs = _compared(truth, crossed.score[tested], crossed.fold[tested])
 
     def measure(y, p, w):
-        ill, well = w[y == 1], w[y == 0]
-        with np.errstate(invalid="ignore"):
-            auc = (ill @ right @ well) / (ill @ pairs @ well)
-        return np.array([auc, ill @ p[y == 1] / ill.sum(), well @ (1 - p[y == 0]) / well.sum()])
+        ill, well = w[:, y == 1], w[:, y == 0]
+        return np.stack([_ordered(right, pairs, ill, well), share(p[y == 1], ill), share(1 - p[y == 0], well)], axis=1)
 
     values = zip(MEASURES, *bootstrap(measure, truth, alarm, patients), strict=True)
     found = {"cases": len(truth), "malignant": int(truth.sum()), "patients": len(set(patients))}
@@ -155,9 +154,7 @@ def difference(truth, first: Crossed, second: Crossed, patients, among=None) -> 
     (right, pairs), (other, _) = (_compared(truth, each.score[tested], each.fold[tested]) for each in (first, second))
 
     def measure(y, _, w):
-        ill, well = w[y == 1], w[y == 0]
-        with np.errstate(invalid="ignore"):
-            return (ill @ (right - other) @ well) / (ill @ pairs @ well)
+        return _ordered(right - other, pairs, w[:, y == 1], w[:, y == 0])
 
     value, low, high = bootstrap(measure, truth, np.zeros(len(truth)), patients)
     return {"difference": float(value), "difference_interval": [float(low), float(high)]}
@@ -169,6 +166,12 @@ def _compared(truth, score, fold) -> tuple[np.ndarray, np.ndarray]:
     same = (fold[ill] == fold[well]) & (fold[ill] >= 0)
     right = (score[ill] > score[well]) + 0.5 * (score[ill] == score[well])
     return (right * same).sum(axis=-1), same.sum(axis=-1)
+
+
+def _ordered(right, pairs, ill, well) -> np.ndarray:
+    """Of the compared pairs of each draw the share that is rightly ordered; NaN where none is compared."""
+    with np.errstate(invalid="ignore"):
+        return ((ill @ right) * well).sum(axis=1) / ((ill @ pairs) * well).sum(axis=1)
 
 
 def by_breast(table: pd.DataFrame, crossed: Crossed) -> tuple[pd.DataFrame, Crossed]:
