@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 os.environ["MAMMO_ARTIFACTS"] = tempfile.mkdtemp(prefix="mammo-artifacts-")
@@ -82,6 +85,29 @@ def saved(tmp_path_factory, model, report):
     folder = tmp_path_factory.mktemp("saved") / "model"
     mammo.save_classifier(folder, model, report)
     return folder
+
+
+@pytest.fixture(scope="session")
+def exporting(saved, tmp_path_factory):
+    """The folder of an exported classifier, and by how many MB the memory of writing it peaked."""
+    folder = tmp_path_factory.mktemp("exported") / "fast"
+    code = f"""
+    import resource, mammo
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    classifier = mammo.load_classifier({str(saved)!r})
+    before = peak()
+    classifier.export({str(folder)!r})
+    print(peak() - before)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True, text=True)
+    return folder, int(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def exported(exporting):
+    """A folder that holds only what answers without TensorFlow."""
+    return exporting[0]
 
 
 @pytest.fixture

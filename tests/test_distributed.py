@@ -1,5 +1,6 @@
-"""Ray on this machine; the classifier is a real one, loaded in Ray's own processes."""
+"""Ray on this machine; the classifier is a real one, exported, and loaded in Ray's own processes."""
 
+import json
 import os
 import shutil
 from functools import partial
@@ -11,6 +12,8 @@ import mammo
 from mammo import distributed
 
 ray = pytest.importorskip("ray")
+for package in ("onnxruntime", "tf2onnx"):
+    pytest.importorskip(package)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,16 +40,16 @@ def times(table):
     return {path.name: path.stat().st_mtime_ns for path in table.with_suffix(".answers").rglob("*.json")}
 
 
-def test_the_table_is_that_of_one_machine_and_each_content_is_answered_once(films, saved, tmp_path):
-    load = partial(mammo.load_classifier, saved)
+def test_the_table_is_that_of_one_machine_and_each_content_is_answered_once(films, exported, tmp_path):
+    load = partial(mammo.load_classifier, exported, "onnx")
     alone = mammo.score_folder(films, tmp_path / "alone.csv", load())
     table = distributed.score_folder(films, tmp_path / "scores.csv", load, processes=2)
     pd.testing.assert_frame_equal(table.drop(columns="sha256"), alone, rtol=1e-4)
     assert table["sha256"].nunique() == len(times(tmp_path / "scores.csv")) == len(table) - 1
 
 
-def test_a_second_start_asks_only_about_what_has_no_answer(films, saved, tmp_path):
-    path, load = tmp_path / "scores.csv", partial(mammo.load_classifier, saved)
+def test_a_second_start_asks_only_about_what_has_no_answer(films, exported, tmp_path):
+    path, load = tmp_path / "scores.csv", partial(mammo.load_classifier, exported, "onnx")
     first = distributed.score_folder(films, path, load)
     before = times(path)
     lost = sorted(path.with_suffix(".answers").rglob("*.json"))[2]
@@ -58,27 +61,30 @@ def test_a_second_start_asks_only_about_what_has_no_answer(films, saved, tmp_pat
     assert {name for name in after if after[name] != before[name]} == {lost.name}
 
 
-def test_a_machine_that_is_lost_costs_nothing(films, saved, tmp_path):
+def test_a_machine_that_is_lost_costs_nothing(films, exported, tmp_path):
     """The first process that loads the model dies of it; Ray starts another."""
 
     def load(folder, marker):
         if not marker.exists():
             marker.touch()
             os._exit(1)
-        return mammo.load_classifier(folder)
+        return mammo.load_classifier(folder, "onnx")
 
-    dying = partial(load, saved, tmp_path / "died")
+    dying = partial(load, exported, tmp_path / "died")
     table = distributed.score_folder(films, tmp_path / "scores.csv", dying)
     assert (tmp_path / "died").exists()
     assert len(table) == 8
     assert table["probability"].notna().sum() == 7
 
 
-def test_another_model_gives_another_answer(films, saved, tmp_path):
-    path = tmp_path / "scores.csv"
-    distributed.score_folder(films, path, partial(mammo.load_classifier, saved))
+def test_another_model_gives_another_answer(films, exported, tmp_path):
+    path, other = tmp_path / "scores.csv", tmp_path / "other"
+    shutil.copytree(exported, other)
+    card = json.loads((other / "card.json").read_text())
+    (other / "card.json").write_text(json.dumps(card | {"threshold": 0.123}))
+    distributed.score_folder(films, path, partial(mammo.load_classifier, exported, "onnx"))
     first = set(times(path))
-    distributed.score_folder(films, path, mammo.load_classifier)
+    distributed.score_folder(films, path, partial(mammo.load_classifier, other, "onnx"))
     assert len(set(times(path)) - first) == len(first)
 
 

@@ -16,28 +16,6 @@ pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
 RUNTIMES = ("onnx", "openvino")
 
 
-@pytest.fixture(scope="module")
-def exporting(saved, tmp_path_factory):
-    """A folder that holds only what answers without TensorFlow, and by how many MB the memory of writing it peaked."""
-    folder = tmp_path_factory.mktemp("exported") / "fast"
-    code = f"""
-    import resource, mammo
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    classifier = mammo.load_classifier({str(saved)!r})
-    before = peak()
-    classifier.export({str(folder)!r})
-    print(peak() - before)
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True, text=True)
-    return folder, int(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def exported(exporting):
-    return exporting[0]
-
-
 def test_to_export_takes_a_few_copies_of_the_weights(exporting):
     assert exporting[1] < 1200, "MB; the weights are 105"
 

@@ -71,7 +71,7 @@ def test_interrupted_training_goes_on_to_the_same_end(fresh_model, demo, tmp_pat
 
     def run(folder):
         fresh_model.set_weights(start)
-        return stage(fresh_model, demo, epochs=4, copies=0, learning_rate=1e-4, cache=tmp_path / folder)
+        return stage(fresh_model, demo, epochs=3, copies=0, learning_rate=1e-4, cache=tmp_path / folder)
 
     whole, end = run("one"), fresh_model.get_weights()
 
@@ -111,14 +111,14 @@ def test_half_the_digits_learn_the_same(fresh_model, demo):
 
     def run(precision):
         fresh_model.set_weights(start)
-        return mammo.fine_tune(fresh_model, demo, epochs=2, learning_rate=1e-4, precision=precision)["loss"]
+        return mammo.fine_tune(fresh_model, demo, epochs=2, copies=0, learning_rate=1e-4, precision=precision)["loss"]
 
     assert run("bfloat16") == pytest.approx(run("float32"), rel=0.05)
 
 
 def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
     before = weights_by_layer(fresh_model)
-    mammo.fine_tune(fresh_model, demo, epochs=1, learning_rate=100.0)
+    mammo.fine_tune(fresh_model, demo, epochs=1, copies=0, learning_rate=100.0)
     assert not changed_layers(before, weights_by_layer(fresh_model))
     assert "left as it was" in capsys.readouterr().out
 
