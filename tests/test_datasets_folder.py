@@ -37,6 +37,7 @@ def test_patients_are_not_guessed(mine, pattern, message):
 
 def test_strange_files_and_missing_folders_are_named(mine):
     (mine / "benign" / "Thumbs.db").touch()
+    (mine / "benign" / "DICOMDIR").touch()
     folder.manifest(mine, patient_pattern=r"(S\d+-\d+)_")
     (mine / "benign" / "notes.docx").touch()
     with pytest.raises(mammo.MammoError, match=re.escape("notes.docx")):

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from mammo.datasets.folder import files_below
 from mammo.errors import MammoError
 from mammo.prediction import Classifier, load_classifier
 from mammo.preprocessing import image_doubts, prepare, shape_doubt
 
 COLUMNS = ("file", "laterality", "view", "probability", "above_threshold", "answer", "warnings", "error")
 BATCH = 16
-JUNK = {"DICOMDIR", "Thumbs.db", "desktop.ini"}  # what archives and file managers leave behind
 
 
 def score_folder(folder, table, classifier: Classifier | None = None, workers: int = 2) -> pd.DataFrame:
@@ -53,8 +53,8 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
 
 def files_in(folder: Path, table: Path) -> list[str]:
     """The files to ask about, relative to the folder; raises MammoError where there are none."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.resolve() != table.resolve()]
-    names = [path.relative_to(folder).as_posix() for path in files if path.name not in JUNK and path.name[0] != "."]
+    files = [path for path in files_below(folder) if path.resolve() != table.resolve()]
+    names = [path.relative_to(folder).as_posix() for path in files]
     if not names:
         raise MammoError(f"There are no files in {folder}. Check the path and the spelling.")
     return names
