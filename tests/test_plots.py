@@ -49,3 +49,8 @@ def test_leakage_shows_both_figures_of_every_mistake():
     assert [text.get_text() for text in axis.texts if text.get_text()[0] == "0"] == ["0.80", "0.50"] * 3
     assert [label.get_text() for label in axis.get_yticklabels()] == list(pairs)
     plots.close()
+
+
+def test_epochs_are_whole_numbers():
+    figure = FIGURES["histories"]()
+    assert all(tick == round(tick) for tick in figure.axes[1].get_xticks())

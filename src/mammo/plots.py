@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from mammo.storage import write_whole
@@ -105,6 +106,7 @@ def histories(stages: dict) -> Figure:
             axis.grid(alpha=0.3)
         axes[0, column].set_title(stage)
         axes[1, column].set_xlabel("epoch")
+        axes[1, column].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes[0, 0].legend()
     figure.tight_layout()
     return figure
