@@ -92,9 +92,9 @@ def exporting(saved, tmp_path_factory):
     """The folder of an exported classifier, and by how many MB the memory of writing it peaked."""
     folder = tmp_path_factory.mktemp("exported") / "fast"
     code = f"""
-    import resource, mammo
+    import resource, sys, mammo
     def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024**2 if sys.platform == "darwin" else 1024)
     classifier = mammo.load_classifier({str(saved)!r})
     before = peak()
     classifier.export({str(folder)!r})
