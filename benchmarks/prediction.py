@@ -4,8 +4,8 @@
 
 The demo model on 1,000 synthetic mammograms: Keras' `predict` in batches of 32, and what `Classifier.export` wrote, by
 ONNX Runtime and OpenVINO; in bfloat16 where the processor has it. Speed: the network alone, five times 128 images, the
-ways taking turns. Answers: the largest difference of a probability, and how many decisions differ, at the threshold and
-in the classes that remain possible.
+ways taking turns. Answers: the largest difference of a calibrated probability, and how many decisions differ, at the
+threshold and in the classes that remain possible.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main() -> None:
         )
         print(
             f"| {name} | {1 / np.median(took):.1f} | {np.median(ratio):.1f} ({ratio.min():.1f} to {ratio.max():.1f}) | "
-            f"{np.abs(raw - np.concatenate(found[first])).max():.1e} | {other.sum()} of {len(truth)} | "
+            f"{np.abs(said - expected).max():.1e} | {other.sum()} of {len(truth)} | "
             f"{roc_auc_score(truth, raw):.4f} |"
         )
 

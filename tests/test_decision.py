@@ -10,6 +10,7 @@ from mammo.decision import (
     fit_limits,
     positive_predictive_value,
     possible,
+    settled,
     threshold_at_sensitivity,
 )
 
@@ -85,6 +86,33 @@ def test_between_limits_that_do_not_meet_nothing_is_left_out():
     np.testing.assert_array_equal(possible([0.1, 0.5, 0.9], apart), [[True, False], [True, True], [False, True]])
     meeting = {"benign_up_to": 0.7, "malignant_from": 0.3}
     np.testing.assert_array_equal(possible([0.1, 0.5, 0.9], meeting), [[True, False], [True, True], [False, True]])
+
+
+CARD = {
+    "threshold": 0.3,
+    "calibration": {"slope": 0.8, "intercept": -1.0},
+    "conformal": {"benign_up_to": 0.5, "malignant_from": 0.1},
+}
+
+
+def test_what_is_settled_stays_the_same_whatever_the_error_is():
+    odds = np.linspace(-9, 9, 2001)
+    sure = settled(1 / (1 + np.exp(-odds)), CARD, 0.15)
+    for error in np.linspace(-0.15, 0.15, 7):
+        before, after = (calibrated(1 / (1 + np.exp(-x)), 0.8, -1.0) for x in (odds, odds + error))
+        same = (before >= 0.3) == (after >= 0.3)
+        same &= (possible(before, CARD["conformal"]) == possible(after, CARD["conformal"])).all(axis=1)
+        assert same[sure].all()
+        assert np.abs(before - after)[sure].max() <= 0.01
+    assert sure[[0, -1]].all()
+    assert 0.2 < (~sure).mean() < 0.5, "not everything is doubtful"
+
+
+def test_near_a_limit_nothing_is_settled():
+    for limit in (0.3, 0.5, 0.1):
+        odds = (np.log(limit / (1 - limit)) + 1.0) / 0.8
+        assert not settled(1 / (1 + np.exp(-np.array([odds - 1e-4, odds + 1e-4]))), CARD, 1e-3).any()
+    assert settled(np.array([0.02, 0.9999]), CARD, 1e-3).all()
 
 
 def test_the_predictive_value_of_screening():

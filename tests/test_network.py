@@ -9,6 +9,7 @@ import pytest
 
 import mammo
 from mammo import network
+from mammo.decision import settled
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 openvino = pytest.importorskip("openvino", reason="openvino is not installed")
@@ -34,9 +35,44 @@ def test_the_answer_is_the_same(saved, exported, demo, runtime, precision, toler
         one, other = slow.predict(path), fast.predict(path)
         assert other.probability == pytest.approx(one.probability, abs=tolerance)
         assert other.warnings == one.warnings
+        assert (other.possible, other.above_threshold) == (one.possible, one.above_threshold)
         if precision == "float32":
-            assert (other.possible, other.above_threshold) == (one.possible, one.above_threshold)
             np.testing.assert_allclose(other.heatmap, one.heatmap, atol=0.01)
+
+
+def test_pixels_apart_and_the_rest_are_the_whole(exported):
+    core, x = (
+        openvino.Core(),
+        np.random.default_rng(0).random((2, *mammo.load_classifier(exported, "onnx").image_size, 1)),
+    )
+    before, after = network._cut(core.read_model(exported / network.FILES[0]))
+    assert not any(step.get_type_name() == "Convolution" for step in before.get_ops())
+    float32 = {"INFERENCE_PRECISION_HINT": "f32"}
+    pixels = core.compile_model(before, "CPU", float32)(x)[0]
+    found = core.compile_model(after, "CPU", float32)(pixels).values()
+    for part, expected in zip(found, network.in_openvino(exported)(x), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_only_what_is_doubtful_is_asked_again(exported, monkeypatch):
+    card = mammo.load_classifier(exported, "onnx").card
+    said = np.concatenate([np.linspace(0.001, 0.999, 200), np.full(50, 1e-5)])
+    asked = []
+
+    def run(kind):
+        def answer(x):
+            asked.append((kind, len(x)))
+            p = x[:, 0, 0, 0]
+            return [np.stack([1 - p, p], axis=1), np.full((len(p), 3, 2), {"float32": 1.0, "bfloat16": 0.0}[kind])]
+
+        return answer
+
+    monkeypatch.setattr(network, "in_openvino", lambda folder, precision="float32": run(precision))
+    answers = mammo.load_classifier(exported, "openvino", "bfloat16").run(said[:, None, None, None])
+    again = ~settled(said, card, network.BFLOAT16_ERROR)
+    assert asked == [("bfloat16", 250), ("float32", again.sum())]
+    assert 0 < again.sum() < 200
+    np.testing.assert_array_equal(answers[1], again[:, None, None] * np.ones((250, 3, 2)))
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

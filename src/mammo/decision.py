@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COVERAGE = 0.9
+SAME = 0.01  # a probability that differs by no more is the same answer
 # Of 1,000 screened women 5.1 had a cancer that was found and 0.8 one that was missed: Lehman et al., National
 # performance benchmarks for modern screening digital mammography, Radiology 283, 2017.
 SCREENING_PREVALENCE = 0.006
@@ -78,6 +79,19 @@ def possible(probability, limits: dict) -> np.ndarray:
     probability = np.asarray(probability, np.float64)
     both = np.stack([probability <= limits["benign_up_to"], probability >= limits["malignant_from"]], axis=-1)
     return both | ~both.any(axis=-1, keepdims=True)
+
+
+def settled(probability, card: dict, error: float) -> np.ndarray:
+    """bool (n,): whether the model's log-odds may be wrong by `error`, and the answer would still be the same.
+
+    That is, with the card's calibration, threshold and limits, every decision, and the probability to 0.01.
+    """
+    slope, intercept = card["calibration"]["slope"], card["calibration"]["intercept"]
+    odds = log_odds(probability)
+    least, said, most = (_probability(slope * (odds + shift) + intercept) for shift in (-error, 0, error))
+    near = np.maximum(most - said, said - least) <= SAME
+    one, other = (np.column_stack([p >= card["threshold"], possible(p, card["conformal"])]) for p in (least, most))
+    return near & (one == other).all(axis=1)
 
 
 def positive_predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:

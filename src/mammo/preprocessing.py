@@ -79,10 +79,20 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     breast = ndimage.binary_fill_holes(ndimage.binary_dilation(breast, iterations=2) & bright | breast)
     if breast.mean() > MAX_FILL:
         breast = np.ones_like(breast)  # a crop that is all tissue has no background to cut off
-    height, width = image.shape
-    found = Image.fromarray(breast.astype(np.uint8) * 255)
-    whole = found.resize((width, height), Image.BILINEAR, box=(0, 0, width / shrink, height / shrink))
-    return np.asarray(whole) > 127
+    return _enlarged(breast, shrink, image.shape)
+
+
+def _enlarged(small: np.ndarray, times: int, shape: tuple[int, int]) -> np.ndarray:
+    """A mask of an image that was shrunk so many times, for the whole image; only around the mask is there work."""
+    rows, columns = np.flatnonzero(small.any(axis=1)), np.flatnonzero(small.any(axis=0))
+    top, left = max(0, rows[0] - 1), max(0, columns[0] - 1)
+    whole = np.zeros(shape, bool)
+    part = whole[top * times : (rows[-1] + 2) * times, left * times : (columns[-1] + 2) * times]
+    height, width = part.shape
+    box = (left, top, left + width / times, top + height / times)
+    found = Image.fromarray(small.astype(np.uint8) * 255)
+    part[:] = np.asarray(found.resize((width, height), Image.BILINEAR, box=box)) > 127
+    return whole
 
 
 def _otsu(values: np.ndarray) -> float:

@@ -57,8 +57,8 @@ def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarra
     signed = int(header.PixelRepresentation) == 1
     if syntax == uid.RLELossless:
         kind = np.dtype(f"<{'i' if signed else 'u'}{header.BitsAllocated // 8}")
-        limit = header.Rows * header.Columns * kind.itemsize
-        values = np.frombuffer(decode(frame, kind, out=limit), kind).reshape(header.Rows, header.Columns)
+        room = np.empty(header.Rows * header.Columns * kind.itemsize, np.uint8)
+        values = decode(frame, kind, out=room).view(kind).reshape(header.Rows, header.Columns)  # fails where some lack
     else:
         _check_stated_size(path, frame)
         values = decode(frame, **OPTIONS.get(DECODERS[syntax], {}))
@@ -69,7 +69,7 @@ def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarra
     if signed and values.dtype.kind == "u":  # the frame does not know that it is signed
         values = (values.astype(np.uint16) << (16 - bits)).view(np.int16) >> (16 - bits)
     low = -(2 ** (bits - 1)) if signed else 0
-    return np.clip(values, low, low + 2**bits - 1)  # lossy compression overshoots
+    return np.clip(values, low, low + 2**bits - 1, out=values)  # lossy compression overshoots
 
 
 def _check_stated_size(path: Path, frame: bytes) -> None:

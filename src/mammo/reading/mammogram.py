@@ -79,15 +79,16 @@ def check_size(path: Path, width: int, height: int) -> None:
 def checked(mammogram: Mammogram) -> Mammogram:
     """The same mammogram, with a warning where its greys seem inverted; raises MammoError where it cannot be one."""
     image, name = mammogram.image, mammogram.file
-    if not np.isfinite(image).all():
-        raise MammoError(f"{name} has pixels that are not numbers (NaN or infinity). Export it again.")
     height, width = image.shape
     if min(height, width) < MIN_SIDE:
         raise MammoError(
             f"{name} is only {width} x {height} pixels; a mammogram needs at least {MIN_SIDE} a side. "
             "Choose the full-size image, not its thumbnail."
         )
-    if float(np.ptp(image)) < 0.01:
+    low, high = float(image.min()), float(image.max())  # both are NaN where any pixel is
+    if not np.isfinite([low, high]).all():
+        raise MammoError(f"{name} has pixels that are not numbers (NaN or infinity). Export it again.")
+    if high - low < 0.01:
         raise MammoError(f"{name} is blank: all its pixels are nearly the same. Export it again.")
     some = image[::4, ::4]
     if (some > np.percentile(some, 99) - 0.1).mean() > MOSTLY_WHITE:
