@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo import network
+from mammo import network, prediction
 from mammo.decision import settled
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -55,7 +55,10 @@ def test_pixels_apart_and_the_rest_are_the_whole(exported):
 
 
 def test_only_what_is_doubtful_is_asked_again(exported, monkeypatch):
-    card = mammo.load_classifier(exported, "onnx").card
+    limits = {"coverage": 0.9, "benign_up_to": 0.5, "malignant_from": 0.1}
+    card = prediction.read_card(exported) | {"threshold": 0.3, "conformal": limits}
+    card["calibration"] |= {"slope": 0.8, "intercept": -1.0}
+    monkeypatch.setattr(prediction, "read_card", lambda folder: card)
     said = np.concatenate([np.linspace(0.001, 0.999, 200), np.full(50, 1e-5)])
     asked = []
 
