@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.decision import calibrated, possible
+from mammo.decision import calibrated, decisions
 from mammo.inputs import Inputs
 from mammo.manifest import class_indices
 
@@ -69,8 +69,7 @@ def main() -> None:
     for name in ways:
         raw = np.concatenate(found[name])
         said = calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"])
-        other = (said >= card["threshold"]) != (expected >= card["threshold"])
-        other |= (possible(said, card["conformal"]) != possible(expected, card["conformal"])).any(axis=1)
+        other = (decisions(said, card) != decisions(expected, card)).any(axis=1)
         took, ratio = (
             np.array(times[name][1 : RUNS + 1]),
             np.array(times[first][1 : RUNS + 1]) / times[name][1 : RUNS + 1],

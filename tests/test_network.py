@@ -41,10 +41,8 @@ def test_the_answer_is_the_same(saved, exported, demo, runtime, precision, toler
 
 
 def test_pixels_apart_and_the_rest_are_the_whole(exported):
-    core, x = (
-        openvino.Core(),
-        np.random.default_rng(0).random((2, *mammo.load_classifier(exported, "onnx").image_size, 1)),
-    )
+    size = mammo.load_classifier(exported, "onnx").image_size
+    core, x = openvino.Core(), np.random.default_rng(0).random((2, *size, 1), np.float32)
     before, after = network._cut(core.read_model(exported / network.FILES[0]))
     assert not any(step.get_type_name() == "Convolution" for step in before.get_ops())
     float32 = {"INFERENCE_PRECISION_HINT": "f32"}

@@ -81,17 +81,23 @@ def possible(probability, limits: dict) -> np.ndarray:
     return both | ~both.any(axis=-1, keepdims=True)
 
 
+def decisions(probability, card: dict) -> np.ndarray:
+    """bool (n, 3): what calibrated probabilities decide by a card: at or above the threshold, and `possible`."""
+    probability = np.asarray(probability)
+    return np.column_stack([probability >= card["threshold"], possible(probability, card["conformal"])])
+
+
 def settled(probability, card: dict, error: float) -> np.ndarray:
     """bool (n,): whether the model's log-odds may be wrong by `error`, and the answer would still be the same.
 
     That is, with the card's calibration, threshold and limits, every decision, and the probability to 0.01.
     """
     slope, intercept = card["calibration"]["slope"], card["calibration"]["intercept"]
-    odds = log_odds(probability)
-    least, said, most = (_probability(slope * (odds + shift) + intercept) for shift in (-error, 0, error))
+    least, said, most = (
+        calibrated(_probability(log_odds(probability) + shift), slope, intercept) for shift in (-error, 0, error)
+    )
     near = np.maximum(most - said, said - least) <= SAME
-    one, other = (np.column_stack([p >= card["threshold"], possible(p, card["conformal"])]) for p in (least, most))
-    return near & (one == other).all(axis=1)
+    return near & (decisions(least, card) == decisions(most, card)).all(axis=1)
 
 
 def positive_predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:
