@@ -1,5 +1,6 @@
 """The command: any manifest, whole images or lesions, folds or two data sets."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,15 @@ def test_train_without_test_and_kinds_where_there_are_none_are_refused():
         benchmark.main(benchmark.arguments().parse_args(["--train", "synthetic"]))
     with pytest.raises(mammo.MammoError, match="no kinds to choose from"):
         benchmark.load("mini_mias", "nowhere", kind="mass")
+
+
+def test_synthetic_images_are_drawn_in_the_cache_that_is_named(tmp_path, monkeypatch):
+    def drawn(folder, **_):
+        raise mammo.MammoError(f"drawn in {folder}")
+
+    monkeypatch.setattr(benchmark, "generate_dataset", drawn)
+    with pytest.raises(mammo.MammoError, match=re.escape(f"drawn in {tmp_path / 'synthetic'}")):
+        benchmark.main(benchmark.arguments().parse_args(["synthetic", "--cache", str(tmp_path)]))
 
 
 def test_a_side_with_one_class_is_refused(table):

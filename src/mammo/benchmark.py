@@ -49,15 +49,18 @@ NAMES = ("cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "vin
 WEIGHTS = ("random", "demo", "imagenet")
 
 
-def load(name: str, root=None, lesions: bool = False, margin: float = MARGIN, side=None, **options) -> pd.DataFrame:
+def load(
+    name: str, root=None, lesions: bool = False, margin: float = MARGIN, side=None, drawn_in=None, **options
+) -> pd.DataFrame:
     """A data set by name from the folder `root`, or a CSV, as a manifest; with `lesions` of the squares around them.
 
-    `options` (kind, partial) go to the reader where it knows them. Raises MammoError for an unknown name.
+    `synthetic` is drawn in `root`, else in the cache folder `drawn_in`. `options` (kind, partial) go to the reader that
+    knows them. Raises MammoError for an unknown name.
     """
     if name.endswith(".csv"):
         table = load_manifest(name)
     elif name == "synthetic":
-        table = generate_dataset(root or cache_folder() / "synthetic", patients=250, seed=20_270)
+        table = generate_dataset(root or cache_folder(drawn_in) / "synthetic", patients=250, seed=20_270)
         table = table[table["label"] != "normal"]
         table["group"] = np.where(table["lesion_type"].str.contains("calc"), "calcifications", "masses, distortions")
         table = table.drop(columns="split")
@@ -167,7 +170,7 @@ def _started(name: str, size):
 def main(given: argparse.Namespace) -> pd.DataFrame:
     """Print the table row by row, write it as CSV, and return it."""
     check_options(given)
-    options = {"lesions": given.lesions, "margin": given.margin, "side": given.side}
+    options = {"lesions": given.lesions, "margin": given.margin, "side": given.side, "drawn_in": given.cache}
     options |= {"kind": given.kind, "partial": given.partial}
     table = load(given.data or given.train, given.root, **options)
     other = load(given.test, given.test_root, **options) if given.test else None
