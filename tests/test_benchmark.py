@@ -100,7 +100,7 @@ def test_train_without_test_and_kinds_where_there_are_none_are_refused():
     with pytest.raises(mammo.MammoError, match="--train goes with --test"):
         benchmark.main(benchmark.arguments().parse_args(["--train", "synthetic"]))
     with pytest.raises(mammo.MammoError, match="no kinds to choose from"):
-        benchmark.load("mini_mias", "nowhere", kind="mass")
+        benchmark.main(benchmark.arguments().parse_args(["mini_mias", "--root", "nowhere", "--kind", "mass"]))
 
 
 def test_synthetic_images_are_drawn_in_the_cache_that_is_named(tmp_path, monkeypatch):
@@ -150,13 +150,51 @@ def test_overlapping_patients_are_refused(table, tmp_path):
         run(one, "--test", str(table), tmp_path=tmp_path)
 
 
-def test_the_same_film_under_another_name_is_refused(table, tmp_path):
+def test_the_same_film_under_another_name_is_refused(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("mammo.folds.FOLDS", 3)
     one, other = (mammo.load_manifest(path) for path in halves(table, tmp_path))
     twin = tmp_path / "twin.png"
     twin.write_bytes(Path(one["path"][0]).read_bytes())
     other.loc[0, "path"] = str(twin)
     with pytest.raises(mammo.MammoError, match="under two names"):
         benchmark.parts_of(one, other)
+
+
+def test_the_same_film_of_two_patients_is_refused_in_folds_too(table, tmp_path):
+    rows = mammo.load_manifest(table)
+    twin = tmp_path / "twin.png"
+    twin.write_bytes(Path(rows["path"][0]).read_bytes())
+    rows.loc[len(rows) - 1, "path"] = str(twin)
+    with pytest.raises(mammo.MammoError, match="1 files could be in training and in test under two names"):
+        benchmark.parts_of(rows)
+
+
+def test_too_few_to_learn_from_are_refused(table):
+    rows = mammo.load_manifest(table)
+    ill = rows.loc[rows["label"] == "malignant", "patient_id"].unique()
+    here = rows["patient_id"].isin(ill[:2]) | (rows["label"] != "malignant") & (rows.index < 20)
+    with pytest.raises(mammo.MammoError, match="2 training patients of one class are too few: 5 are needed"):
+        benchmark.parts_of(rows[here], rows[~here])
+
+
+def test_kinds_are_for_the_data_set_that_has_them(monkeypatch):
+    asked = {}
+    monkeypatch.setattr("mammo.datasets.cbis_ddsm.manifest", lambda root, kind=None: asked.update(cbis_ddsm=kind))
+    monkeypatch.setattr("mammo.datasets.inbreast.manifest", lambda root: asked.update(inbreast=None))
+    monkeypatch.setattr(
+        benchmark, "load", lambda name, root, **given: benchmark._published(name, root, "manifest", given)
+    )
+    given = ["--train", "cbis_ddsm", "--root", "a", "--test", "inbreast", "--test-root", "b", "--kind", "mass"]
+    with pytest.raises(TypeError):  # of the tables that are none
+        benchmark.main(benchmark.arguments().parse_args(given))
+    assert asked == {"cbis_ddsm": "mass", "inbreast": None}
+
+
+def test_rows_without_a_group_are_counted(table, tmp_path, capsys, three_folds):
+    rows = mammo.load_manifest(table)
+    rows.loc[:4, "view"] = None
+    run(mammo.save_manifest(rows, tmp_path / "some.csv"), "--by", "view", tmp_path=tmp_path)
+    assert "5 of 32 rows have no view and are in none of its groups." in capsys.readouterr().out
 
 
 def test_the_owners_split_is_used_or_asked_for(table, demo):

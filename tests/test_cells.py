@@ -44,6 +44,24 @@ def test_places_are_where_the_masks_are(with_lesions):
         assert (x[..., 0] > 0).mean() == pytest.approx(places.inside[0].mean(), abs=0.3)
 
 
+def test_a_lesion_that_nobody_has_named_teaches_nothing(with_lesions):
+    film = with_lesions[with_lesions["label"] == "malignant"].head(1)
+    unnamed = film.assign(label=None, x=film["x"] + 30, radius=200.0)
+    alone, both = (
+        places_of(film, lesions, SIZE).lesion[0] for lesions in (film, pd.concat([film, unnamed], ignore_index=True))
+    )
+    assert ((both == MALIGNANT) == (alone == MALIGNANT)).all()
+    assert (both == NEAR).sum() > (alone == NEAR).sum()
+    assert BENIGN not in both
+
+
+def test_without_a_malignant_cell_among_the_training_images_nothing_is_made_up(seen):
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    seen.places.lesion[train] = np.where(seen.places.lesion[train] == MALIGNANT, NEAR, seen.places.lesion[train])
+    with pytest.raises(mammo.MammoError, match="no cell is in a malignant lesion"):
+        cell_reader([seen.maps], seen.places, TRUTH, PATIENTS)(train, test, 0)
+
+
 def test_without_a_place_there_is_nothing_to_learn(with_lesions):
     for lesions in (with_lesions[with_lesions["label"] == "benign"], with_lesions.drop(columns=["x", "y"])):
         with pytest.raises(mammo.MammoError, match="No malignant lesion has a place"):
@@ -116,9 +134,14 @@ def test_an_image_without_a_breast_is_the_least_suspicious(seen):
 
 def test_both_ways_up_are_averaged(seen):
     train, test = patient_folds(TRUTH, PATIENTS)[0][0]
-    ways = [seen.maps, seen.maps[:, ::-1]]
-    one, both = (cell_reader(ways[:count], seen.places, TRUTH, PATIENTS)(train, test, 0)[0] for count in (1, 2))
-    np.testing.assert_allclose(one, both, rtol=1e-5)  # the same cells, in another order
+    turned = 0.5 * seen.maps[:, ::-1]
+    asked_turned = np.where(np.isin(np.arange(80), test)[:, None, None, None], turned, seen.maps)  # learned: upright
+    upright, both, alone = (
+        cell_reader(ways, seen.places, TRUTH, PATIENTS)(train, test, 0)[0]
+        for ways in ([seen.maps], [seen.maps, turned], [asked_turned])
+    )
+    np.testing.assert_allclose(both, (upright + alone) / 2, rtol=1e-5)
+    assert not np.allclose(upright, alone)
 
 
 def test_a_share_of_a_cell_is_counted_around_its_centre():

@@ -107,6 +107,15 @@ def test_what_cannot_be_compared_is_refused(change, message):
         mammo.compare(scored(), change(scored()))
 
 
+def test_squares_of_one_film_are_told_apart():
+    one = scored().assign(path=lambda t: t.patient_id, x=lambda t: t.index % 4, y=0.0, square=64.0)
+    other = scored(seed=1).assign(path=one.path, x=one.x, y=one.y, square=one.square)
+    apart = mammo.compare(scored(), scored(seed=1), resamples=2)
+    assert mammo.compare(one, other.sample(frac=1, random_state=0), resamples=2)["difference"] == apart["difference"]
+    with pytest.raises(mammo.MammoError, match="1 are in one table only, first P0"):
+        mammo.compare(one, other.iloc[1:])
+
+
 def test_one_patient_of_a_class_is_refused():
     one = scored().assign(patient_id=lambda t: t.patient_id.where(t.label == "benign", "ill"))
     with pytest.raises(mammo.MammoError, match="single patient"):

@@ -122,6 +122,13 @@ def test_a_film_has_the_gravest_label_of_all_its_lesions(tcia):
     assert cbis_ddsm.manifest(tcia, kind="calc")["label"].tolist() == ["benign", "benign", "malignant"]
 
 
+@pytest.mark.filterwarnings("ignore:CBIS-DDSM")
+def test_the_word_of_the_other_table_counts_where_its_file_is_missing(tcia):
+    shutil.rmtree(next(tcia.rglob("Mass-Training_P_00001_LEFT_CC")))
+    table = cbis_ddsm.manifest(tcia, partial=True)
+    assert table.loc[table["film"] == "P_00001_L_CC", "label"].tolist() == ["malignant"], "benign in its own table"
+
+
 def test_no_patient_is_trained_on_and_tested(tcia):
     table = cbis_ddsm.manifest(tcia)
     assert table["official_split"].tolist() == ["train", "train", "test", "train", "train", "test"]

@@ -94,7 +94,7 @@ def test_every_abnormality_is_a_lesion_with_its_outline(root):
     assert not mask[60, 70]
 
 
-@pytest.mark.filterwarnings("ignore:DDSM. 2 images")
+@pytest.mark.filterwarnings("ignore:DDSM. . images")
 def test_missing_and_unknown_files_are_named(root):
     case = root / "normals" / "normal_01" / "case0002"
     (case / "B_0002_1.LEFT_CC.LJPEG").rename(case / "B_0003_1.LEFT_CC.LJPEG")
@@ -104,7 +104,19 @@ def test_missing_and_unknown_files_are_named(root):
         ddsm.manifest(root)
     with pytest.warns(UserWarning, match=names):
         table = ddsm.manifest(root, partial=True)
-    assert len(table) == 8, "a film whose overlay is missing has no label"
+    assert len(table) == 7, "nobody knows what the missing overlay says of the breast"
+    assert not ((table["patient_id"] == "C_1112") & (table["laterality"] == "L")).any()
+
+
+@pytest.mark.filterwarnings("ignore:DDSM")
+def test_what_is_outlined_on_a_missing_film_counts_for_the_breast(root):
+    (root / "cancers" / "cancer_01" / "case1112" / "C_1112_1.LEFT_CC.LJPEG").unlink()
+    (root / "benigns" / "benign_04" / "case0334" / "C_0334_1.RIGHT_CC.LJPEG").unlink()
+    table = ddsm.manifest(root, partial=True).set_index(["patient_id", "laterality", "view"])
+    assert table.loc[("C_1112", "L", "MLO"), "label"] == "malignant"
+    assert ("C_0334", "R", "MLO") not in table.index, "the breast is unproven still"
+    assert len(table) == 9
+    assert len(ddsm.lesions(root, partial=True)) == 1, "lesions of films that are there"
 
 
 @pytest.mark.filterwarnings("ignore:DDSM")

@@ -136,6 +136,21 @@ def test_any_images_with_a_table_can_be_read(own):
     assert inbreast.manifest(own)["lesions"].tolist() == [0, 0]
 
 
+def test_boxes_of_files_that_nobody_names_are_refused_and_no_boxes_are_none(own):
+    (own / "lesion_boxes.csv").write_text(BOXES.replace("images/a.webp", "a.webp"))
+    with pytest.raises(mammo.MammoError, match=r"boxes in 1 files that labels\.csv does not name, first a\.webp"):
+        inbreast.lesions(own)
+    (own / "lesion_boxes.csv").write_text(BOXES.splitlines()[0] + "\n")
+    assert inbreast.lesions(own).loc[:, ["x", "y", "radius"]].empty
+
+
+def test_images_may_be_links(own, tmp_path_factory):
+    content = tmp_path_factory.mktemp("store") / "content.webp"
+    (own / "images" / "b.webp").rename(content)
+    (own / "images" / "b.webp").symlink_to(content)
+    assert len(inbreast.manifest(own)) == 2
+
+
 def test_a_label_that_contradicts_its_birads_is_refused(own):
     (own / "labels.csv").write_text(OWN.replace("webp,malignant", "webp,benign"))
     with pytest.raises(mammo.MammoError, match=r"a\.webp benign at BI-RADS 4c"):

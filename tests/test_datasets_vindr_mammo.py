@@ -54,6 +54,17 @@ def test_every_box_is_a_lesion_with_its_own_birads(root):
     assert set(lesions["path"]) <= set(vindr_mammo.manifest(root)["path"])
 
 
+def test_images_may_lie_elsewhere(root, tmp_path_factory):
+    """20,000 images are seldom where the tables are; datalad links each of them."""
+    store = tmp_path_factory.mktemp("store")
+    (root / "images" / "s2").rename(store / "s2")
+    (root / "images" / "s2").symlink_to(store / "s2")
+    (root / "images" / "s1" / "a.dicom").rename(store / "content")
+    (root / "images" / "s1" / "a.dicom").symlink_to(store / "content")
+    assert vindr_mammo.manifest(root)["lesions"].tolist() == [0, 0, 2, 1, 0]
+    assert len(vindr_mammo.lesions(root)) == 3
+
+
 def test_missing_and_unknown_images_are_named(root):
     (root / "images" / "s1" / "b.dicom").rename(root / "images" / "s1" / "z.dicom")
     with pytest.raises(mammo.MammoError, match=r"s1/b.*s1/z"):

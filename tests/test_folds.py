@@ -128,6 +128,10 @@ def test_views_are_combined_as_everywhere_else(crossed):
     np.testing.assert_allclose(together.score, crossed.score.reshape(40, 2, 3).mean(axis=1), atol=1e-5)
     np.testing.assert_array_equal(together.fold, crossed.fold[::2])
     np.testing.assert_array_equal(np.isfinite(together.inner), np.isfinite(crossed.inner[::2]))
+    far = Crossed(crossed.score + 40, crossed.fold, crossed.inner + 40)  # where probabilities would all be 1
+    assert figures(TRUTH[::2], by_breast(table, far)[1], PATIENTS[::2])["auc"] == pytest.approx(
+        figures(TRUTH[::2], together, PATIENTS[::2])["auc"]
+    )
     with pytest.raises(mammo.MammoError, match="laterality"):
         by_breast(table.assign(laterality=None), crossed)
 

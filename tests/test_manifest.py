@@ -144,6 +144,8 @@ def test_squares_may_be_several_of_an_image_but_not_the_same(demo):
     with pytest.raises(mammo.MammoError, match="has no rows"):
         mammo.lesion_squares(lesions.assign(x=None))
     assert mammo.lesion_squares(lesions, side=100)["square"].tolist() == [100.0, 100.0]
+    unnamed = lesions.assign(label=[None, *lesions["label"].iloc[1:]])
+    assert len(mammo.lesion_squares(unnamed)) == 1, "what nobody has named is left out"
 
 
 def test_squares_survive_the_csv(demo, tmp_path):

@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mammo import folds
 from mammo.cache import cache_folder
 from mammo.cells import MOBILENET_FIRST, cell_reader, places_of
 from mammo.decision import combine
@@ -84,20 +85,22 @@ def _published(name: str, root, what: str, options: dict) -> pd.DataFrame:
     module = import_module(f"mammo.datasets.{name}")
     if not hasattr(module, what):
         raise MammoError(f"{name} does not say where its lesions are. Leave --lesions and --cells out.")
-    read = getattr(module, what)
-    known = inspect.signature(read).parameters
-    if options.get("kind") and "kind" not in known:
-        raise MammoError(f"{name} has no kinds to choose from. Leave --kind out.")
     options = {key: value for key, value in options.items() if value} | {"locate": True}
-    return read(root, **{key: value for key, value in options.items() if key in known})
+    known = _options_of(name, what)
+    return getattr(module, what)(root, **{key: value for key, value in options.items() if key in known})
+
+
+def _options_of(name: str, what: str = "manifest") -> set[str]:
+    return set(inspect.signature(getattr(import_module(f"mammo.datasets.{name}"), what)).parameters)
 
 
 def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: bool = False, repeats: int = 5, seed=0):
     """The table that is measured on, and who learns and who is tested: folds, the owner's split, or another table.
 
-    Raises MammoError where a patient, or a file, would be on both sides, and where either side has one class only.
+    Raises MammoError where a patient, or a file, would be on both sides, and where too few patients have a class.
     """
     if other is None and not official:
+        _refuse_twins(table, table["patient_id"])
         return table, patient_folds(class_indices(table), table["patient_id"], repeats=repeats, seed=seed)
     if other is None:
         if "split" not in table or table["split"].isna().any():
@@ -113,13 +116,26 @@ def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: b
             f"{len(shared)} patients are in training and in test, first {shared[0]}. Take them out of one of the two; "
             "if they are other women with the same id, rename them."
         )
-    for side, here in (("training", ~tested), ("test", tested)):
-        if table.loc[here, "label"].eq("malignant").nunique() < 2:
-            raise MammoError(f"In {side} all images are malignant, or none is. Give it both.")
-    keys = np.array([key.split()[0] for key in Inputs(table, (32, 32)).keys])
-    if set(keys[tested]) & set(keys[~tested]):
-        raise MammoError("A file is in training and in test under two names: mammo.duplicates(manifest) finds them.")
+    malignant = (table["label"] == "malignant").to_numpy()
+    if len(set(malignant[tested])) < 2:
+        raise MammoError("In test all images are malignant, or none is. Give it both.")
+    fewest = min(table.loc[~tested & (malignant == ill), "patient_id"].nunique() for ill in (True, False))
+    if fewest < folds.FOLDS:
+        raise MammoError(f"{fewest} training patients of one class are too few: {folds.FOLDS} are needed.")
+    _refuse_twins(table, tested)
     return table, [[(np.flatnonzero(~tested), np.flatnonzero(tested))]]
+
+
+def _refuse_twins(table: pd.DataFrame, sides) -> None:
+    """Raise MammoError where one file is on two sides, under whatever names."""
+    content = [key.split()[0] for key in Inputs(table, (32, 32)).keys]
+    twins = pd.Series(np.asarray(sides)).groupby(content).nunique()
+    if (twins > 1).any():
+        first = table["path"].iloc[content.index(twins.index[twins > 1][0])]
+        raise MammoError(
+            f"{(twins > 1).sum()} files could be in training and in test under two names, first {first}: "
+            "mammo.duplicates(manifest) finds them."
+        )
 
 
 def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> Iterator[tuple[str, str, Callable]]:
@@ -217,6 +233,7 @@ def main(given: argparse.Namespace) -> pd.DataFrame:
 
 def check_options(given: argparse.Namespace) -> None:
     """Raise MammoError where an option would have no effect, or a file is missing, before anything is read."""
+    kinds = any("kind" in _options_of(name) for name in (given.data or given.train, given.test) if name in NAMES)
     refused = {
         "Name the data once, before the options or after --train.": given.data and given.train,
         "--train goes with --test; for folds name the data alone.": given.train and not given.test,
@@ -224,6 +241,7 @@ def check_options(given: argparse.Namespace) -> None:
         "--official and --test exclude each other.": given.official and given.test,
         "--cells looks for lesions in whole images. Leave --lesions out.": given.cells and given.lesions,
         "--side goes with --lesions.": given.side and not given.lesions,
+        "This data set has no kinds to choose from. Leave --kind out.": given.kind and not kinds,
         f"{given.mobilenet} is missing.": given.mobilenet and not Path(given.mobilenet).is_file(),
     }
     for reason, wrong in refused.items():

@@ -41,7 +41,8 @@ class Places:
     inside: np.ndarray
     """bool (2, images, rows, columns): at least a quarter of the cell is breast; upright, and upside down."""
     lesion: np.ndarray
-    """int8 (images, rows, columns): one of `MALIGNANT`, `BENIGN`, `NEAR` (beside a malignant one), or 0."""
+    """int8 (images, rows, columns): one of `MALIGNANT`, `BENIGN`, `NEAR` (beside a malignant one, or in one that nobody
+    has named), or 0."""
 
 
 MALIGNANT, BENIGN, NEAR = 1, 2, 3
@@ -72,14 +73,15 @@ def _places(path: str, lesions: pd.DataFrame | None, image_size, first: int) -> 
         return inside, lesion
     rows, columns = np.indices(lesion.shape) * CELL + first
     scale = min(side / of_breast for side, of_breast in zip(image_size, breast.image.shape, strict=True))
-    for row in lesions.sort_values("label").itertuples():  # benign ones first: malignant ones have the last word
+    gravity = lesions["label"].notna() + (lesions["label"] == "malignant")
+    for row in lesions.loc[gravity.sort_values(kind="stable").index].itertuples():  # malignant ones have the last word
         column, line = place_on_breast(breast, row.x, row.y)
         away = np.hypot(rows - scale * line, columns - scale * column)
         radius = scale * np.nan_to_num(getattr(row, "radius", 0.0))
         there = away <= max(radius, away.min())
         if row.label == "malignant":
             lesion[(away <= radius + CELL) & (lesion != MALIGNANT)] = NEAR
-        lesion[there] = MALIGNANT if row.label == "malignant" else BENIGN
+        lesion[there] = NEAR if pd.isna(row.label) else MALIGNANT if row.label == "malignant" else BENIGN
     return inside, lesion
 
 
@@ -109,7 +111,12 @@ def cell_reader(ways: list, places: Places, truth, patients) -> Callable:
             others = np.argwhere(breast & (there == 0))
             chosen = rng.permutation(others)[:OTHERS], np.argwhere(there == BENIGN), np.argwhere(there == MALIGNANT)
             taught += [(row, *cell) for cell in np.concatenate(chosen)]
-        at = tuple(np.transpose(taught))
+        at = tuple(np.transpose(taught)) if taught else ([], [], [])
+        if len(set(places.lesion[at] == MALIGNANT)) < 2:
+            raise MammoError(
+                "Among the training images of a fold no cell is in a malignant lesion that has a place, or every one "
+                "is. Give more located lesions, or leave --cells out."
+            )
         ridge = RidgeClassifier(STRENGTH * len(taught), class_weight="balanced")
         return make_pipeline(StandardScaler(), ridge).fit(
             maps[0][at].astype(np.float32), places.lesion[at] == MALIGNANT

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from mammo.delong import Z, clustered_variance, placements
 from mammo.errors import MammoError
 from mammo.evaluation import RESAMPLES, probabilities, resampled
-from mammo.manifest import class_indices, rows_of
+from mammo.manifest import SQUARE, class_indices, rows_of
 from mammo.measures import auc
 
 
@@ -60,13 +60,15 @@ def _difference(truth, both, weight) -> np.ndarray:
 
 def _same_images(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both in the order of a; raises MammoError where they are not the same images with the same truth."""
-    apart = set(a["path"]) ^ set(b["path"])
-    if apart:
+    key = ["path", *(column for column in SQUARE if "square" in a or "square" in b)]
+    in_a, in_b = (pd.MultiIndex.from_frame(table.reindex(columns=key)) for table in (a, b))
+    apart = in_a.symmetric_difference(in_b)
+    if len(apart):
         raise MammoError(
             f"The two models have not answered for the same test images: {len(apart)} are in one table only, first "
-            f"{min(apart)}. Score one manifest with both."
+            f"{apart[0][0]}. Score one manifest with both."
         )
-    b = b.set_index("path").loc[a["path"]].reset_index()
+    b = b.iloc[in_b.get_indexer(in_a)].reset_index(drop=True)
     for column in ("label", "patient_id"):
         differ = a["path"][a[column].to_numpy() != b[column].to_numpy()]
         if len(differ):

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -24,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from mammo.decision import combine, log_odds, threshold_at_sensitivity
+from mammo.decision import LEVELS, combine, threshold_at_sensitivity
 from mammo.errors import MammoError
 from mammo.evaluation import TARGET_SENSITIVITY, bootstrap
 from mammo.measures import share
@@ -175,18 +174,17 @@ def _ordered(right, pairs, ill, well) -> np.ndarray:
 
 
 def by_breast(table: pd.DataFrame, crossed: Crossed) -> tuple[pd.DataFrame, Crossed]:
-    """The views of a breast combined, as `mammo.combine` does it, in what each fold tests and in its own scores.
+    """The views of a breast combined to the mean of their scores, in what each fold tests and in its own scores.
 
-    `table` is the manifest of the rows. Raises MammoError where it does not say which breast an image shows.
+    `mammo.combine` does that with log-odds. `table` is the manifest of the rows. Raises MammoError where it does not
+    say which breast an image shows.
     """
 
-    def combined(score):
-        return combine(table.assign(probability=expit(score)), "breast")
+    breasts = combine(table.assign(probability=0.5), "breast")
+    number = table.groupby(LEVELS["breast"], sort=False).ngroup().to_numpy()
 
-    columns = crossed.inner.reshape(len(table), -1).T
-    breasts = combined(crossed.score[:, 0])
-    numbered = table.assign(**{f"fold{r}": column for r, column in enumerate(crossed.fold.T)}, probability=0.5)
-    fold = combine(numbered, "breast").filter(regex=r"^fold\d+$").to_numpy()
-    score = np.stack([log_odds(combined(column)["probability"]) for column in crossed.score.T], axis=1)
-    inner = np.stack([log_odds(combined(column)["probability"]) for column in columns], axis=1)
-    return breasts, Crossed(score, fold, inner.reshape(len(breasts), *crossed.inner.shape[1:]))
+    def combined(values, how="mean"):
+        columns = pd.DataFrame(values.reshape(len(table), -1)).groupby(number)
+        return columns.agg(how).to_numpy().reshape(len(breasts), *values.shape[1:])
+
+    return breasts, Crossed(combined(crossed.score), combined(crossed.fold, "first"), combined(crossed.inner))

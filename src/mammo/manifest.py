@@ -162,17 +162,19 @@ def lesion_squares(lesions: pd.DataFrame, margin: float = MARGIN, side: float | 
     """Located lesions -> a manifest with one row a lesion, whose image is a square around it.
 
     `lesions` is what `mammo.datasets` gives, or a manifest with `x, y, radius`. The square's side is `margin` times the
-    lesion's diameter, at least 32 pixels, or `side` for all. Rows without a place are left out, and their number is
-    printed; raises MammoError where none is left. It goes wherever a manifest goes: training, prediction, evaluation.
+    lesion's diameter, at least 32 pixels, or `side` for all. Rows without a place or a label are left out, and their
+    number is printed; raises MammoError where none is left. It goes wherever a manifest goes: training, prediction,
+    evaluation.
     """
     absent = [column for column in ("path", "x", "y", "radius") if column not in lesions]
     if absent:
         raise MammoError(f"The lesions have no column {', '.join(absent)}: nobody has located them.")
-    located = lesions.dropna(subset=["path", "x", "y", "radius"])
+    located = lesions.dropna(subset=lesions.columns.intersection(["path", "label", "x", "y", "radius"]))
     located = located.assign(square=float(side) if side else np.maximum(2 * located["radius"] * margin, SMALLEST))
     located = located.drop_duplicates(["path", *SQUARE]).reset_index(drop=True)
     if len(located) < len(lesions):
-        print(f"{len(lesions) - len(located)} of {len(lesions)} rows have no place of their own and are left out.")
+        gone = len(lesions) - len(located)
+        print(f"{gone} of {len(lesions)} rows have no label, or no place of their own, and are left out.")
     check_manifest(located)
     return located
 

@@ -33,6 +33,9 @@ def groups_of(table: pd.DataFrame, by: str | None, tested: np.ndarray) -> dict[s
     if by not in table:
         raise MammoError(f"There is no column {by!r} to group by. There are {', '.join(table.columns)}.")
     groups, malignant = {}, table["label"] == "malignant"
+    unknown = int(table.iloc[tested][by].isna().sum())
+    if unknown:
+        print(f"{unknown} of {len(tested)} rows have no {by} and are in none of its groups.")
     for value, rows in table.iloc[tested].groupby(by):
         fewest = min(rows.loc[malignant[rows.index] == ill, "patient_id"].nunique() for ill in (True, False))
         if fewest >= PATIENTS:

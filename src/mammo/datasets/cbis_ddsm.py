@@ -77,10 +77,10 @@ def manifest(root, kind: str | None = None, partial: bool = False) -> pd.DataFra
     their number. Raises MammoError that names missing and unknown files; with `partial` it warns and goes on.
     """
     table = lesions(root, kind, partial)
+    label = table.groupby("film")["label"].agg(gravest)  # while the rows without a file are here: they know it too
     table = table[table["path"].notna()]
     if table.empty:
         raise MammoError(f"{root} holds none of the films that the tables of CBIS-DDSM name. Download the images too.")
-    label = table.groupby("film")["label"].agg(gravest)
     number = table.groupby("path").size()
     gravest_first = table.sort_values("label", key=lambda column: column != "malignant", kind="stable")
     rows = gravest_first.drop_duplicates("path").sort_index()

@@ -61,23 +61,26 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError that names missing and unknown films and overlays; with `partial` it warns and goes on.
     """
-    root = Path(root)
-    films = _films(root, partial)
+    films = _films(Path(root), partial)
     found = _lesions(films)
-    check_counts(SOURCE, {"cases": films["patient_id"].nunique(), "films": len(films)}, PUBLISHED, partial)
     films["breast"] = films["patient_id"] + films["laterality"]
     breast = found["patient_id"] + found["laterality"]
     proven = found["label"].notna()
     films["label"] = films["breast"].map(found[proven].groupby(breast[proven])["label"].agg(gravest))
-    unknown = films["label"].isna() & films["breast"].isin(set(breast))
-    left_out(SOURCE, "as nothing in the breast was proven", [Path(path).name for path in films.loc[unknown, "path"]])
-    films = films[~unknown].fillna({"label": "normal"})
+    unproven = films["label"].isna() & films["breast"].isin(set(breast))
+    unread = films["breast"].isin(set(films.loc[films["outlined"] & films["overlay"].isna(), "breast"]))
+    unread &= films["label"] != "malignant"
+    films, unproven, unread = (rows[films["complete"]] for rows in (films, unproven, unread))
+    check_counts(SOURCE, {"cases": films["patient_id"].nunique(), "films": len(films)}, PUBLISHED, partial)
+    for why, rows in (("nothing in the breast was proven", unproven & ~unread), ("an overlay is missing", unread)):
+        left_out(SOURCE, f"as {why}", [Path(path).name for path in films.loc[rows, "path"]])
+    films = films[~unproven & ~unread].fillna({"label": "normal"})
     first = found[proven].sort_values("label", key=lambda label: label != "malignant", kind="stable")
     first = first.drop_duplicates("path").set_index("path")
     for column in ("lesion_type", "x", "y", "radius", "pathology", "birads", "subtlety"):
         films[column] = films["path"].map(first[column])
     films["lesions"] = films["path"].map(found.groupby("path").size()).fillna(0).astype(int)
-    return as_manifest(films.drop(columns=["overlay", "breast"]), SOURCE)
+    return as_manifest(films.drop(columns=["overlay", "breast", "complete"]), SOURCE)
 
 
 def lesions(root, partial: bool = False) -> pd.DataFrame:
@@ -85,7 +88,8 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
 
     `mammo.datasets.outlines.mask_of_outline(outline, height, width)` fills an outline.
     """
-    return in_order(_lesions(_films(Path(root), partial)).assign(source=SOURCE))
+    films = _films(Path(root), partial)
+    return in_order(_lesions(films[films["complete"]]).assign(source=SOURCE))
 
 
 def read_overlay(path) -> list[dict]:
@@ -123,7 +127,10 @@ def _abnormality(text: str, name: str) -> dict:
 
 
 def _films(root: Path, partial: bool) -> pd.DataFrame:
-    """One row a film that is there, of all cases below the folder."""
+    """One row a film of all cases below the folder; `complete` where it and its overlay, if it has one, are there.
+
+    The others are kept, as what is outlined in one view counts for the whole breast.
+    """
     rows, missing, extra = [], [], {path.resolve() for path in root.rglob("*.LJPEG")}
     extra |= {path.resolve() for path in root.rglob("*.OVERLAY")}
     for ics in sorted(root.rglob("*.ics")):
@@ -137,30 +144,30 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
             wanted = [path, overlay] if film["overlay"] else [path]
             missing += [file.name for file in wanted if not file.is_file()]
             extra -= {file.resolve() for file in wanted}
-            if all(file.is_file() for file in wanted):
-                rows.append(
-                    {
-                        "path": str(path.resolve()),
-                        "patient_id": f"{case[1].upper()}_{case[2]}",
-                        "laterality": view[0],
-                        "view": view.partition("_")[2],
-                        "density": facts.get("DENSITY"),
-                        "age": facts.get("PATIENT_AGE"),
-                        "digitizer": facts.get("DIGITIZER"),
-                        "volume": ics.parents[1].name,
-                        "outlined": film["overlay"],
-                        "overlay": overlay,
-                    }
-                )
+            rows.append(
+                {
+                    "path": str(path.resolve()),
+                    "patient_id": f"{case[1].upper()}_{case[2]}",
+                    "laterality": view[0],
+                    "view": view.partition("_")[2],
+                    "density": facts.get("DENSITY"),
+                    "age": facts.get("PATIENT_AGE"),
+                    "digitizer": facts.get("DIGITIZER"),
+                    "volume": ics.parents[1].name,
+                    "outlined": film["overlay"],
+                    "overlay": overlay if overlay.is_file() else None,
+                    "complete": all(file.is_file() for file in wanted),
+                }
+            )
     check_files(SOURCE, missing, [path.name for path in extra], partial)
-    if not rows:
+    if not any(row["complete"] for row in rows):
         raise MammoError(f"{root} holds no case of DDSM: no .ics file with its films below it.")
     return pd.DataFrame(rows)
 
 
 def _lesions(films: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for film in films[films["outlined"]].itertuples():
+    for film in films[films["outlined"] & films["overlay"].notna()].itertuples():
         for lesion in read_overlay(film.overlay):
             image = {"path": film.path, "patient_id": film.patient_id, "laterality": film.laterality, "view": film.view}
             rows.append(image | lesion | circle_of_outline(lesion["outline"]))

@@ -96,9 +96,9 @@ def _there(root: Path, partial: bool) -> pd.DataFrame:
     """One row an image that is there, after what is missing, unknown or not as published has been reported."""
     own = (root / "labels.csv").is_file()
     rows = _own_table(root) if own else _release(root)
-    there = {path.name for path in _images(root)}
-    known = {Path(path).name for path in rows["path"].dropna()}
-    check_files(SOURCE, rows.loc[rows["path"].isna(), "name"], there - known, partial)
+    known = set(rows["path"])
+    unknown = [path.name for path in _images(root) if str(path.resolve()) not in known]
+    check_files(SOURCE, rows.loc[rows["path"].isna(), "name"], unknown, partial)
     rows = rows[rows["path"].notna()]
     if not own:
         counts = rows["birads"].str[0].value_counts()
@@ -172,8 +172,14 @@ def _boxes(root: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=["name", "lesion_type", "x", "y", "radius"])
     table = read_table(path, ("file", "type", *BOX))
+    strange = sorted(set(table["file"]) - set(_own_table(root)["name"]))
+    if strange:
+        raise MammoError(
+            f"lesion_boxes.csv has boxes in {len(strange)} files that labels.csv does not name, first {strange[0]}. "
+            "Use the same names in both."
+        )
     corners = table[BOX].astype(float)
-    circles = pd.DataFrame([circle_of_box(*box) for box in corners.to_numpy()])
+    circles = pd.DataFrame([circle_of_box(*box) for box in corners.to_numpy()], columns=["x", "y", "radius"])
     return table[["file", "type"]].set_axis(["name", "lesion_type"], axis=1).join(circles).join(corners)
 
 

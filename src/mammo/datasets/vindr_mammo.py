@@ -121,10 +121,10 @@ def _boxes(root: Path) -> pd.DataFrame:
         kinds = [", ".join(ast.literal_eval(text)).lower() for text in table["finding_categories"]]
     except (ValueError, SyntaxError, TypeError):
         raise MammoError(f"{name} has a box or a finding that cannot be read. Download it again.") from None
-    images = root.resolve() / "images"
+    images = [root / "images" / s / f"{i}.dicom" for s, i in zip(table["study_id"], table["image_id"], strict=True)]
     rows = pd.DataFrame(
         {
-            "path": [str(images / s / f"{i}.dicom") for s, i in zip(table["study_id"], table["image_id"], strict=True)],
+            "path": [str(path.resolve()) for path in images],
             "label": translated(table["finding_birads"], LABELS, name),
             "patient_id": table["study_id"],
             "laterality": table["laterality"],
