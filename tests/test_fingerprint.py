@@ -46,6 +46,11 @@ def test_the_same_film_in_another_shape_is_found_across_splits_first(copied, fil
     assert set(pairs["other_split"][:5]) == {"test"}
 
 
+def test_squares_of_one_film_are_no_twins(films):
+    squares = mammo.lesion_squares(films.dropna(subset=["x"]).head(3))
+    assert mammo.duplicates(pd.concat([squares, squares.assign(x=squares["x"] + 5)], ignore_index=True)).empty
+
+
 def test_different_breasts_are_not_the_same_film(films):
     """80 images: no pair, and those of one woman, left and right, are well apart."""
     assert mammo.duplicates(films).empty

@@ -98,10 +98,10 @@ def test_with_a_classifier_the_button_answers_and_answers_again(jupyter, saved, 
     button.value = (as_uploaded("film.png", Path(demo.path[0]).read_bytes()),)
     expected = classifier.predict(demo.path[0], prevalence=0.01)
     assert f"film.png: probability of malignant {expected.probability:.3f}" in said.lines[-1]
-    assert "Where 1.0% have cancer" in said.lines[-1]
+    assert "had 1.0% cancer" in said.lines[-1]
     assert any(hasattr(thing, "savefig") for thing in jupyter), "the picture is shown"
     percent.value = 50.0
-    assert "Where 50.0% have cancer" in said.lines[-1]
+    assert "had 50.0% cancer" in said.lines[-1]
     button.value = (as_uploaded("text.png", b"I am not an image."),)
     assert said.lines == [line for line in said.lines if "text.png is not an image" in line]
     assert len(said.lines) == 1

@@ -251,7 +251,9 @@ def check_options(given: argparse.Namespace) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    first, _, rest = __doc__.partition("\n\n")
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m mammo.benchmark", description=first, epilog=rest, formatter_class=raw)
     say = parser.add_argument
     say("data", nargs="?", help=f"{', '.join(NAMES)}, synthetic, or a manifest as CSV")
     say("--train", help="the same, to go with --test")
@@ -267,7 +269,7 @@ def arguments() -> argparse.ArgumentParser:
     say("--side", type=float, help="side of all squares in pixels instead")
     say("--size", type=int, nargs=2, action="append", metavar=("HEIGHT", "WIDTH"), help="224 224; may be repeated")
     say("--weights", nargs="*", choices=WEIGHTS, default=list(WEIGHTS), help="of ResNet50; all that are there")
-    say("--mobilenet", help="a yardstick: weights of MobileNetV2 without its top, .h5")
+    say("--mobilenet", help="a yardstick: Keras' file mobilenet_v2_..._1.0_224_no_top.h5")
     say("--fine-tune", action="store_true", help="train the network in every fold, too")
     say("--epochs", type=int, default=10, help="of the fine-tuning, at most")
     say("--flips", action="store_true", help="rows for the mean over the image and the same upside down")
@@ -275,9 +277,9 @@ def arguments() -> argparse.ArgumentParser:
     say("--together", action="store_true", help="rows for the mean of all readers of a network, at all sizes")
     say("--breasts", action="store_true", help="rows for both views of a breast combined")
     say("--by", help="a column of the manifest: rows for each of its groups")
-    say("--repeats", type=int, default=5)
-    say("--seed", type=int, default=0)
-    say("--cache", help="folder for what is computed once")
+    say("--repeats", type=int, default=5, help="of the five folds")
+    say("--seed", type=int, default=0, help="of the folds")
+    say("--cache", help="folder for what is computed once; else $MAMMO_CACHE, else ~/.cache/mammo")
     say("--out", default="benchmark.csv", help="the table, as CSV")
     return parser
 

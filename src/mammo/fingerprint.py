@@ -43,6 +43,7 @@ def duplicates(manifest: pd.DataFrame, near: float = NEAR) -> pd.DataFrame:
     Raises MammoError where a file cannot be read or shows no breast.
     """
     check_manifest(manifest.drop(columns="split", errors="ignore"))  # a leaking split is no reason not to look
+    manifest = manifest.drop_duplicates("path")  # squares of one film are no twins
     bits = fingerprints(manifest["path"])
     first, second, distance = _near_pairs(bits, near)
     a, b = (manifest.iloc[rows].reset_index(drop=True) for rows in (first, second))

@@ -154,7 +154,10 @@ def rows_of(manifest: pd.DataFrame, split: str) -> pd.DataFrame:
     check_manifest(manifest)
     rows = manifest[manifest["split"] == split] if "split" in manifest else manifest.iloc[:0]
     if rows.empty:
-        raise MammoError(f"The manifest has no {split} images. Split it first: mammo.split_by_patient(manifest).")
+        raise MammoError(
+            f"The manifest has no {split} images. Split it first: mammo.with_validation(manifest) where the owner has "
+            "split it into train and test, else mammo.split_by_patient(manifest)."
+        )
     return rows
 
 

@@ -80,14 +80,15 @@ class Prediction:
             remains = "Uncertain: neither benign nor malignant can be left out."
         else:
             remains = (
-                f"For {self.coverage:.0%} of images like those it was validated on, {self.possible[0]} alone remains."
+                f"{self.possible[0].capitalize()} alone remains; among images like those it was validated on, what "
+                f"remains holds the truth for {self.coverage:.0%} of each class."
             )
         lines = [
             f"{self.mammogram.file}: probability of malignant {self.probability:.3f}, "
             f"{side} the model's threshold of {self.threshold:.3f}.",
             remains,
-            f"Where {self.prevalence:.1%} have cancer, {self.predictive_value:.1%} of the images above the threshold "
-            "are malignant.",
+            f"Were it as good here as on its own test images, and had {self.prevalence:.1%} cancer, "
+            f"{self.predictive_value:.1%} of the images at or above the threshold would be malignant.",
         ]
         return "\n".join([*lines, *(f"Warning: {warning}" for warning in self.warnings), self.disclaimer])
 
