@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo import cache
+from mammo import cache, storage
 from mammo.cache import Cached, make_room
 
 
@@ -140,15 +140,39 @@ def test_a_gigabyte_of_the_disk_stays_free(tmp_path, monkeypatch):
 
 
 def test_what_is_not_its_own_is_never_deleted(tmp_path, monkeypatch):
-    film, left = tmp_path / "all-mias" / "mdb001.pgm", tmp_path / "00" / f"{'0' * 64}.123.partial"
-    for path in (film, left):
+    film, left, old, now = (
+        tmp_path / "all-mias" / "mdb001.pgm",
+        tmp_path / "00" / f"{'0' * 64}.{storage.MACHINE}-{2**22 + 1}-00000000.partial",  # no process has that number
+        tmp_path / "11" / f"{'1' * 64}.00000000-1-00000000.partial",  # of another machine
+        tmp_path / "22" / f"{'2' * 64}.{storage.MACHINE}-{os.getpid()}-00000000.partial",
+    )
+    for path in (film, left, old, now):
         path.parent.mkdir()
         path.write_bytes(bytes(1000))
-        os.utime(path, (0, 0))
     monkeypatch.setenv("MAMMO_CACHE_GB", str(100 / 1e9))
     assert make_room(tmp_path, 100, set())
-    assert film.is_file()
-    assert not left.is_file()
+    assert [path.is_file() for path in (film, left, old, now)] == [True, False, True, True]
+    os.utime(old, (0, 0))
+    assert make_room(tmp_path, 100, set())
+    assert [path.is_file() for path in (film, left, old, now)] == [True, False, False, True]
+
+
+def test_another_process_may_make_room_at_the_same_time(tmp_path, monkeypatch):
+    """What it deletes between two looks at it is computed again."""
+    data, utime = Cached(network(), Source(), tmp_path), os.utime
+    data.compute("test")
+    file = sorted(data.paths)[0]
+
+    def deleted(path, *given):
+        path.unlink()
+        return utime(path, *given)
+
+    monkeypatch.setattr(cache.os, "utime", deleted)
+    again = Cached(network(), Source(), tmp_path)
+    monkeypatch.setattr(cache.os, "utime", utime)
+    assert not file.is_file()
+    assert make_room(tmp_path, 100, {file}), "what is to be kept may be gone"
+    np.testing.assert_array_equal(again[range(8)], EXPECTED)
 
 
 def test_a_limit_that_is_no_number_is_refused(tmp_path, monkeypatch):

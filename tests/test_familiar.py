@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -66,9 +67,14 @@ def test_it_is_saved_with_the_model_and_guards_its_answers(model, report, halves
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
     with pytest.raises(mammo.MammoError, match="does not look like a mammogram"):
         classifier.predict(write_png(noise))
-    (folder / "familiar.npz").write_bytes(b"")
-    with pytest.raises(mammo.MammoError, match="belongs to another model"):
-        mammo.load_classifier(folder)
+    with np.load(folder / "familiar.npz") as file:
+        np.savez_compressed(folder / "again.npz", **file)  # the same in a file of other bytes
+    os.replace(folder / "again.npz", folder / "familiar.npz")
+    assert mammo.load_classifier(folder).familiar.keys() == familiar.keys()
+    for content in ((folder / "familiar.npz").read_bytes()[:-100], b""):
+        (folder / "familiar.npz").write_bytes(content)
+        with pytest.raises(mammo.MammoError, match="belongs to another model"):
+            mammo.load_classifier(folder)
 
 
 def test_what_is_strange_and_has_no_breast_s_shape_is_refused(model, saved, halves, familiar, write_png):

@@ -125,6 +125,17 @@ def test_saving_again_replaces_and_foreign_folders_are_safe(saved, model, report
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(mammo.MammoError, match="not overwritten"):
         mammo.save_classifier(tmp_path / "mine", model, report)
+    (tmp_path / "m" / "scores.csv").touch()
+    with pytest.raises(mammo.MammoError, match=r"holds scores\.csv, which would be lost"):
+        mammo.save_classifier(tmp_path / "m", model, report)
+    assert (tmp_path / "m" / "scores.csv").is_file()
+
+
+def test_the_head_starts_the_same_every_time():
+    """So that training which was interrupted is known again by another process."""
+    one, other = (mammo.build_model("demo", image_size=(64, 64), quiet=True).get_weights() for _ in range(2))
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_a_failed_save_leaves_the_old_model(saved, model, report, tmp_path, monkeypatch):

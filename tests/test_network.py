@@ -132,6 +132,13 @@ def test_a_damaged_network_is_refused(exported, tmp_path, name, runtime):
         mammo.load_classifier(tmp_path / "damaged", runtime)
 
 
+def test_a_checksum_file_that_was_cut_off_is_refused(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "damaged")
+    (tmp_path / "damaged" / "network.json").write_text("{")
+    with pytest.raises(mammo.MammoError, match="damaged"):
+        mammo.load_classifier(tmp_path / "damaged", "onnx")
+
+
 @pytest.mark.parametrize(("runtime", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
 def test_what_is_missing_is_named(saved, exported, monkeypatch, tmp_path, runtime, package):
     with pytest.raises(mammo.MammoError, match="holds no exported network"):

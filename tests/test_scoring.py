@@ -1,4 +1,6 @@
+import os
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -41,8 +43,8 @@ def test_every_file_has_a_row_and_the_answer_of_predict(films, classifier, tmp_p
     assert table["error"].isna().tolist() == [True] * 5 + [False]
 
 
-@pytest.mark.parametrize("cut", [False, True])
-def test_it_goes_on_where_it_was_interrupted(films, classifier, tmp_path, monkeypatch, cut):
+@pytest.mark.parametrize(("cut", "first"), [(False, False), (True, False), (False, True)])
+def test_it_goes_on_where_it_was_interrupted(films, classifier, tmp_path, monkeypatch, cut, first):
     whole = mammo.score_folder(films, tmp_path / "whole.csv", classifier)
     monkeypatch.setattr(scoring, "BATCH", 2)
     answered, asked = scoring._answered, []
@@ -60,9 +62,12 @@ def test_it_goes_on_where_it_was_interrupted(films, classifier, tmp_path, monkey
     assert len(pd.read_csv(path)) == 2
     if cut:
         path.write_bytes(path.read_bytes() + b"2.png,,,0.12")  # the machine went down in the middle of a row
+    if first:  # interrupted before anything was answered
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
     asked.append("and on")
     resumed = mammo.score_folder(films, path, classifier)
-    assert asked[asked.index("and on") + 1 :] == ["2.png", "more/3.png", "more/4.png", "readme.png"]
+    files = ["0.png", "1.png", "2.png", "more/3.png", "more/4.png", "readme.png"]
+    assert asked[asked.index("and on") + 1 :] == files[0 if first else 2 :]
     pd.testing.assert_frame_equal(resumed, whole, rtol=1e-4)
 
 
@@ -70,6 +75,24 @@ def test_a_finished_table_is_not_asked_for_again(films, classifier, tmp_path, mo
     first = mammo.score_folder(films, tmp_path / "scores.csv", classifier)
     monkeypatch.setattr(scoring, "prepare", None)
     pd.testing.assert_frame_equal(mammo.score_folder(films, tmp_path / "scores.csv", classifier), first)
+
+
+def test_files_may_have_any_name(films, classifier, tmp_path, monkeypatch):
+    folder = tmp_path / "named"
+    folder.mkdir()
+    for name in ("NA", os.fsdecode(b"M\xfcller.png")):
+        shutil.copy(films / "0.png", folder / name)
+    first = mammo.score_folder(folder, tmp_path / "new" / "scores.csv", classifier)
+    assert sorted(first["file"]) == [r"M\udcfcller.png", "NA"]
+    monkeypatch.setattr(scoring, "prepare", None)
+    pd.testing.assert_frame_equal(mammo.score_folder(folder, tmp_path / "new" / "scores.csv", classifier), first)
+
+
+def test_answers_of_two_models_do_not_share_a_table(films, classifier, tmp_path):
+    mammo.score_folder(films, tmp_path / "scores.csv", classifier)
+    other = replace(classifier, card=classifier.card | {"threshold": 0.123})
+    with pytest.raises(mammo.MammoError, match="holds answers of another model"):
+        mammo.score_folder(films, tmp_path / "scores.csv", other)
 
 
 def test_the_table_may_lie_in_the_folder(films, classifier):

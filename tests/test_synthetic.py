@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo.preprocessing import find_breast
-from mammo.storage import write_whole
+from mammo.storage import MACHINE, write_whole
 from mammo.synthetic import draw_patient, phantom, reader
 from mammo.synthetic.acquisition import LOOKS, draw_acquisition, with_labels
 from mammo.synthetic.files import FORMATS, extension, write_image
@@ -385,11 +385,16 @@ def test_an_interrupted_set_is_completed(tmp_path):
     (tmp_path / "a" / "manifest.csv").unlink()
     for path in sorted((tmp_path / "a" / "images").iterdir())[6:]:
         path.unlink()
-    (tmp_path / "a" / "images" / "S1-00003_L_CC.png.123.partial").write_bytes(b"half")
+    half = tmp_path / "a" / "images" / f"S1-00003_L_CC.png.{MACHINE}-{2**22 + 1}-00000000.partial"
+    half.write_bytes(b"half")
+    other = tmp_path / "a" / "masks" / f"S1-00003_L_CC.png.{MACHINE}-{os.getpid()}-00000000.partial"
+    other.write_bytes(b"half")  # of a process that is at work
     (tmp_path / "a" / "truth" / "00009.json").unlink()
     kept = sorted((tmp_path / "a" / "images").glob("S1-00000*"))[0]
     before = kept.stat().st_mtime_ns
     small(tmp_path / "a")
+    assert other.is_file()
+    other.unlink()
     assert digests(tmp_path / "a") == whole
     assert kept.stat().st_mtime_ns == before, "what was there is not made again"
 

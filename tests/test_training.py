@@ -91,8 +91,9 @@ def test_interrupted_training_goes_on_to_the_same_end(fresh_model, demo, tmp_pat
     for name, values in whole.items():
         assert resumed[name] == pytest.approx(values, rel=1e-3), name
     assert "Resumed after epoch 2." in capsys.readouterr().out
+    moved = max(np.abs(there - here).max() for there, here in zip(end, start, strict=True))
     for there, here in zip(end, fresh_model.get_weights(), strict=True):
-        np.testing.assert_allclose(there, here, atol=1e-3)
+        np.testing.assert_allclose(there, here, atol=moved / 20)
     assert not list((tmp_path / "two" / "runs").iterdir()), "a finished training leaves no checkpoint"
 
 

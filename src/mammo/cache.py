@@ -17,17 +17,18 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from mammo.errors import MammoError
 from mammo.inputs import in_batches
-from mammo.storage import write_whole
+from mammo.storage import is_left, write_whole
 
 BATCH = 32
 LIMIT_GB, LEFT_FREE = 10.0, 10**9
-OWN = re.compile(r"[0-9a-f]{64}(\.\d+\.partial)?$")  # the names of its files, and of those that a killed process left
+OWN = re.compile(r"[0-9a-f]{64}(\.[0-9a-f-]+\.partial)?$")  # the names of its files, and of parts of them
 
 
 def cache_folder(folder=None) -> Path:
@@ -46,9 +47,7 @@ class Cached:
         own = {self._path(item) for item in range(len(self))}
         self.paths = own | (source.paths if isinstance(source, Cached) else set())
         """The files that this and its source are kept in."""
-        there = {path for path in self.paths if path.is_file()}
-        for path in there:
-            os.utime(path)  # used now
+        there = {path for path in self.paths if touched(path)}
         needed = len(own - there) * (2 * int(np.prod(self.shape)) + 4)
         self.kept = make_room(folder, needed, there)
         if not self.kept:
@@ -110,6 +109,16 @@ def a_few_at_a_time(values) -> Iterator[np.ndarray]:
     return (values[np.arange(start, min(start + BATCH, len(values)))] for start in range(0, len(values), BATCH))
 
 
+def touched(path: Path) -> bool:
+    """Whether the file is there; if so it counts as used now."""
+    with suppress(PermissionError):  # another user's may be read, and is not ours to mark
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+    return path.is_file()
+
+
 def fingerprint(network) -> str:
     """A checksum of a network's layers, with their settings and number formats, and of its weights."""
     digest = hashlib.sha256(str(network.output_shape[1:]).encode())
@@ -136,10 +145,14 @@ def make_room(folder: Path, needed: int, keep: set[Path]) -> bool:
     Whatever else lies in the folder is not touched: somebody may have named one that holds their films.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {path: path.stat() for path in folder.glob("*/*") if OWN.match(path.name) and path.is_file()}
+    files = {}
+    for path in folder.glob("*/*"):
+        if OWN.match(path.name) and (is_left(path) or path.suffix != ".partial"):
+            with suppress(FileNotFoundError):  # another process makes room, too
+                files[path] = path.stat()
     held = sum(stat.st_size for stat in files.values())
     allowed = min(limit(), shutil.disk_usage(folder).free + held - LEFT_FREE)
-    if needed + sum(files[path].st_size for path in keep) > allowed:
+    if needed + sum(files[path].st_size for path in keep & files.keys()) > allowed:
         return False
     for path in sorted(files.keys() - keep, key=lambda path: files[path].st_mtime):
         if held + needed <= allowed:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from mammo.errors import MammoError
 from mammo.reporting import ITEMS, checklist
+from mammo.storage import write_arrays
 
 CARD_KEYS = (
     "class_names",
@@ -84,9 +86,9 @@ def write_card(folder: Path, card: dict) -> None:
 
 
 def write_familiar(folder: Path, familiar: dict[str, np.ndarray]) -> str:
-    """Write what is familiar to the model; returns the SHA-256 of the file, for the card."""
-    np.savez_compressed(folder / "familiar.npz", **familiar)
-    return sha256_of(folder / "familiar.npz")
+    """Write what is familiar to the model; returns the SHA-256 of its arrays, for the card."""
+    write_arrays(folder / "familiar.npz", familiar)
+    return _sha256_of_arrays(familiar)
 
 
 def read_familiar(folder: Path, card: dict) -> dict[str, np.ndarray] | None:
@@ -94,10 +96,23 @@ def read_familiar(folder: Path, card: dict) -> dict[str, np.ndarray] | None:
     if "familiar_sha256" not in card:
         return None
     path = folder / "familiar.npz"
-    if not path.is_file() or sha256_of(path) != card["familiar_sha256"]:
-        raise MammoError(f"{path} is missing, or belongs to another model. Save the model again.")
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            familiar = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        familiar = {}
+    if _sha256_of_arrays(familiar) != card["familiar_sha256"]:
+        raise MammoError(f"{path} is missing or damaged, or belongs to another model. Save the model again.")
+    return familiar
+
+
+def _sha256_of_arrays(arrays: dict[str, np.ndarray]) -> str:
+    """Of names, shapes and numbers, whatever the file that holds them looks like."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from mammo.card import sha256_of
 from mammo.errors import MammoError
 from mammo.prediction import Classifier, load_classifier
-from mammo.scoring import BATCH, COLUMNS, answered, files_in, read_answers
+from mammo.scoring import AS_TEXT, BATCH, COLUMNS, answered, check_table, files_in, read_answers
 from mammo.storage import write_whole
 
 
@@ -43,6 +43,7 @@ def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier
         raise MammoError("Ray is not installed. Install it with `pip install 'ray[data]'`.") from None
     folder, table = Path(folder).resolve(), Path(table).resolve()
     answers = table.with_suffix(".answers")
+    check_table(table, (*COLUMNS, "sha256"))
     names = [name for name in files_in(folder, table) if answers not in (folder / name).parents]
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     rows = ray.data.from_items([{"file": name} for name in names]).map_batches(
@@ -56,7 +57,7 @@ def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier
 
 
 def _write_table(path: Path, rows: Iterable[dict]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", **AS_TEXT) as file:
         writer = csv.DictWriter(file, (*COLUMNS, "sha256"))
         writer.writeheader()
         writer.writerows(json.loads(row["answer"]) for row in rows)
@@ -71,15 +72,33 @@ class _Scorer:
 
     def __call__(self, batch: dict) -> dict:
         names = [str(name) for name in batch["file"]]
-        contents = {name: sha256_of(self.folder / name) for name in names}
-        first = {content: name for name, content in reversed(contents.items())}
+        contents = {name: self._content(name) for name in names}
+        first = {content: name for name, content in reversed(contents.items()) if content}
         new = [name for content, name in first.items() if not self._path(content).is_file()]
-        for rows in answered(self.classifier, self.folder, new):
-            for row in rows:
+        refused = self._refused(new, contents)
+        bad = {contents[name] for name in refused} | {None}
+        refused |= self._refused([n for n in names if contents[n] in bad and n not in refused], contents)
+        return {"answer": [json.dumps(self._row(name, contents[name], refused)) for name in names]}
+
+    def _content(self, name: str) -> str | None:
+        try:
+            return sha256_of(self.folder / name)
+        except OSError:
+            return None
+
+    def _refused(self, names: list[str], contents: dict) -> dict[str, dict]:
+        """Ask about these files and keep the answers; returns the rows of those that have none, which are not kept."""
+        refused = {}
+        for row in (row for rows in answered(self.classifier, self.folder, names) for row in rows):
+            if "error" in row:
+                refused[row["file"]] = row
+            else:
                 write_whole(self._path(contents[row["file"]]), partial(Path.write_text, data=json.dumps(row)))
-        found = [json.loads(self._path(contents[name]).read_text(encoding="utf-8")) for name in names]
-        rows = [row | {"file": name, "sha256": contents[name]} for name, row in zip(names, found, strict=True)]
-        return {"answer": [json.dumps(row) for row in rows]}
+        return refused
+
+    def _row(self, name: str, content: str | None, refused: dict) -> dict:
+        row = refused.get(name) or json.loads(self._path(content).read_text(encoding="utf-8"))
+        return row | {"file": name, "sha256": content}
 
     def _path(self, content: str) -> Path:
         name = hashlib.sha256(f"{content} {self.model}".encode()).hexdigest()

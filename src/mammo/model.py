@@ -36,6 +36,8 @@ IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
 DOWNLOAD_TIMEOUT_S = 20
 VERSIONS = ("mammo", "tensorflow", "keras", "numpy", "pydicom", "scikit-image")
+TEXTS = {"card.json", "MODEL_CARD.md", "CHECKLIST.md"}
+PARTS = TEXTS | {"model.keras", "familiar.npz", "network.onnx", "network.bin", "network.json"}  # of a saved model
 DEMO = Path(__file__).parent / "demo"  # made by mammo.pretraining
 
 
@@ -56,8 +58,9 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False) 
     x = keras.layers.Rescaling(255.0, offset=[-mean for mean in IMAGENET_MEANS], name="imagenet_scale")(x)
     backbone = _resnet50(x, weights)
     x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(backbone.output)
-    x = keras.layers.Dense(1024, activation="relu", name=HEAD[0])(x)
-    x = keras.layers.Dense(2, activation="softmax", dtype="float32", name=HEAD[1])(x)
+    first, last = (keras.initializers.GlorotUniform(seed=number) for number in (0, 1))  # the same start every time
+    x = keras.layers.Dense(1024, "relu", kernel_initializer=first, name=HEAD[0])(x)
+    x = keras.layers.Dense(2, "softmax", kernel_initializer=last, dtype="float32", name=HEAD[1])(x)
     model = keras.Model(grey, x, name="resnet50_mammo")
     model.starting_weights = describe_weights(weights)
     if not quiet:
@@ -143,12 +146,15 @@ def save_classifier(folder, model: keras.Model, report: dict, seed: int = 0, fam
 
     With `familiar`, from `mammo.learn_familiar`, also `familiar.npz`: then predictions say how far an image is from
     those that the model knows. `report` is what `mammo.evaluate` returned, `seed` the training's; further `facts` go
-    into the card as they are. An older model in `folder` is replaced; a folder that holds something else is refused
-    with a MammoError.
+    into the card as they are. An older model in `folder` is replaced, with what was exported of it; a folder that holds
+    anything else is refused with a MammoError.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
         raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
+    strange = sorted(path.name for path in folder.glob("[!.]*") if path.name not in PARTS)
+    if strange:
+        raise MammoError(f"{folder} holds {strange[0]}, which would be lost. Move it, or choose another folder.")
     card = make_card(model, report, seed, **facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:

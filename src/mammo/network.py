@@ -105,7 +105,10 @@ def _checked(folder: Path) -> Path:
     """The exported graph; raises MammoError where there is none, or one that is not as it was written."""
     if not (folder / "network.json").is_file():
         raise MammoError(f"{folder} holds no exported network. Export it: mammo.load_classifier(...).export(folder).")
-    expected = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    try:
+        expected = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    except ValueError:
+        expected = {}
     if any(not (folder / name).is_file() or sha256_of(folder / name) != expected.get(name) for name in FILES):
         raise MammoError(f"The exported network in {folder} is damaged. Export it again.")
     return folder / FILES[0]

@@ -130,7 +130,7 @@ class Classifier:
         if (folder / "card.json").is_file() and read_card(folder) != self.card:
             raise MammoError(f"{folder} holds another model. Choose another folder.")
         network.export(self.model, folder)
-        if self.familiar is not None and not (folder / "familiar.npz").is_file():
+        if self.familiar is not None:
             write_familiar(folder, self.familiar)
         write_card(folder, self.card)
         return folder

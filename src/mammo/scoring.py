@@ -9,8 +9,10 @@ row with the reason. Whatever the number of files, only a few images are in memo
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,8 +25,10 @@ from mammo.errors import MammoError
 from mammo.prediction import Classifier, load_classifier
 from mammo.preprocessing import image_doubts, prepare, shape_doubt
 
-COLUMNS = ("file", "laterality", "view", "probability", "above_threshold", "answer", "warnings", "error")
+COLUMNS = ("file", "laterality", "view", "probability", "above_threshold", "answer", "warnings", "error", "model")
+TEXT = ("laterality", "view", "answer", "warnings", "error", "model")
 BATCH = 16
+AS_TEXT = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}  # a file's name may be in any encoding
 
 
 def score_folder(folder, table, classifier: Classifier | None = None, workers: int = 2) -> pd.DataFrame:
@@ -32,19 +36,21 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
 
     `table` is a CSV file with the columns `file` (relative to the folder), `laterality` and `view` (where the header
     says them), `probability` (calibrated), `above_threshold`, `answer` (benign, malignant or uncertain), `warnings`,
-    and `error`, the reason why there is no answer. Files that have a row already are not asked about again: delete
-    the table to begin anew. Without a `classifier` it is the demo model. Raises MammoError for a folder without files
-    and for a table of something else.
+    `error`, the reason why there is no answer, and `model`, the start of its card's checksum. Files that have a row
+    already are not asked about again: delete the table to begin anew. Without a `classifier` it is the demo model.
+    Raises MammoError for a folder without files, and for a table of something else or of another model.
     """
     folder, table = Path(folder), Path(table)
     classifier = classifier or load_classifier()
-    names, done = files_in(folder, table), _rows_in(table)
-    with table.open("a", newline="", encoding="utf-8") as file, tqdm(total=len(names), unit="file") as progress:
+    names, done = files_in(folder, table), _rows_in(table, name_of(classifier))
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("a", **AS_TEXT) as file, tqdm(total=len(names), unit="file") as progress:
         writer = csv.DictWriter(file, COLUMNS)
-        if not done:
+        if file.tell() == 0:
             writer.writeheader()
-        progress.update(len(done & set(names)))
-        for rows in answered(classifier, folder, [name for name in names if name not in done], workers):
+        new = [name for name in names if name.encode(errors=AS_TEXT["errors"]).decode() not in done]
+        progress.update(len(names) - len(new))
+        for rows in answered(classifier, folder, new, workers):
             writer.writerows(rows)
             file.flush()
             progress.update(len(rows))
@@ -60,22 +66,39 @@ def files_in(folder: Path, table: Path) -> list[str]:
     return names
 
 
+def name_of(classifier: Classifier) -> str:
+    """12 hexadecimal digits that stand for a classifier: the start of its card's SHA-256."""
+    return hashlib.sha256(json.dumps(classifier.card, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def read_answers(table: Path) -> pd.DataFrame:
     """A table of answers, as it was written."""
-    return pd.read_csv(table, dtype={"file": str, "warnings": str, "error": str})
+    kinds = {"file": str, **dict.fromkeys(TEXT, object)}
+    empty = {column: [""] for column in COLUMNS if column != "file"}  # a file may be called NA
+    return pd.read_csv(table, dtype=kinds, na_values=empty, keep_default_na=False)
 
 
-def _rows_in(table: Path) -> set[str]:
+def check_table(table: Path, columns: Sequence[str]) -> None:
+    """Raise MammoError where a file is there already that is no table of answers."""
+    if table.exists() and table.stat().st_size:
+        with table.open(**AS_TEXT) as file:
+            if file.readline().rstrip("\r\n") != ",".join(columns):
+                raise MammoError(f"{table} is not a table of answers. Name another file, or delete this one.")
+
+
+def _rows_in(table: Path, model: str) -> set[str]:
     """The files that the table has a row for; what an interruption left of a last row is cut off."""
+    check_table(table, COLUMNS)
     if not table.is_file() or table.stat().st_size == 0:
         return set()
     content = table.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole.splitlines()[:1] != [",".join(COLUMNS).encode()]:
-        raise MammoError(f"{table} is not a table of answers. Name another file, or delete this one.")
     with table.open("r+b") as file:
-        file.truncate(len(whole))
-    return set(pd.read_csv(table, dtype=str)["file"])
+        file.truncate(content.rfind(b"\n") + 1)
+    answers = read_answers(table)
+    others = set(answers["model"]) - {model}
+    if others:
+        raise MammoError(f"{table} holds answers of another model ({min(others)}, not {model}). Name another table.")
+    return set(answers["file"])
 
 
 def answered(classifier: Classifier, folder: Path, names: list[str], workers: int = 2) -> Iterator[list[dict]]:
@@ -99,9 +122,9 @@ def answered(classifier: Classifier, folder: Path, names: list[str], workers: in
 
 
 def _answered(classifier: Classifier, part: list[tuple[str, Future]]) -> list[dict]:
-    rows, inputs = [], []
+    rows, inputs, model = [], [], name_of(classifier)
     for name, reading in part:
-        rows.append({"file": name})
+        rows.append({"file": name, "model": model})
         try:
             inputs.append((rows[-1], *reading.result()))
         except MammoError as error:

@@ -118,11 +118,12 @@ def _fit(net, data, labels, splits, rate, epochs, batch_size, patience, seed, be
     net.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=_metrics())
     train, validation = (np.flatnonzero(splits == split) for split in ("train", "validation"))
     weights = class_weights(labels[train])
-    run = " ".join(map(str, [*data.keys, *labels, fingerprint(net), rate, batch_size, seed]))
+    net.optimizer.build(net.trainable_variables)  # else TensorFlow traces how, which takes seconds
+    run = " ".join(map(str, [*data.keys, *labels, *splits, fingerprint(net), rate, batch_size, patience, seed]))
     checkpoint = data.folder / "runs" / hashlib.sha256(run.encode()).hexdigest()
     history, best_weights = {}, net.get_weights()
     if checkpoint.is_file():
-        history, best, best_weights = _resumed(net, checkpoint)
+        history, best, best_weights = _resumed(net, checkpoint, epochs) or (history, best, best_weights)
     done, saved = len(history.get("loss", ())), time.perf_counter()
     with tqdm(total=epochs, initial=done, desc="training", unit="epoch") as bar:
         while done < epochs and _waited(history) < patience:
@@ -167,16 +168,20 @@ def _save(net, checkpoint: Path, needed: set[Path], history: dict, best: float, 
         write_arrays(checkpoint, arrays)
 
 
-def _resumed(net, checkpoint: Path) -> tuple[dict, float, list]:
-    """Bring `net` to the state that was saved; returns the history, the lowest loss and its weights."""
+def _resumed(net, checkpoint: Path, epochs: int) -> tuple[dict, float, list] | None:
+    """Bring `net` to the state that was saved; returns the history, the lowest loss and its weights.
+
+    None, and nothing is changed, where it has learned for more epochs than are asked for now.
+    """
     with np.load(checkpoint) as file:
         history, best = json.loads(str(file["state"]))
+        if len(history["loss"]) > epochs:
+            return None
         parts = {
             name: [file[f"{name} {place}"] for place in range(sum(key.startswith(name) for key in file))]
             for name in ("net", "optimizer", "best")
         }
     net.set_weights(parts["net"])
-    net.optimizer.build(net.trainable_variables)
     for variable, value in zip(net.optimizer.variables, parts["optimizer"], strict=True):
         variable.assign(value)
     print(f"Resumed after epoch {len(history['loss'])}.")

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from mammo import training
 from mammo.backend import keras, native_precision, without_stderr
-from mammo.cache import Cached, a_few_at_a_time, fingerprint
+from mammo.cache import Cached, a_few_at_a_time, fingerprint, touched
 from mammo.decision import log_odds
 from mammo.folds import FOLDS
 from mammo.inputs import Inputs
@@ -128,9 +127,8 @@ def fine_tuned_reader(
 
 def _kept(path: Path, compute: Callable) -> tuple[np.ndarray, np.ndarray]:
     """Two arrays from a file, or computed and written there."""
-    if path.is_file():
-        os.utime(path)  # used now: see mammo.cache
-        with np.load(path) as file:
+    if touched(path):
+        with suppress(FileNotFoundError), np.load(path) as file:  # another process may make room
             return file["test"], file["own"]
     test, own = compute()
     write_arrays(path, {"test": test, "own": own})

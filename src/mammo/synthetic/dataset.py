@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from mammo.errors import MammoError
 from mammo.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
 from mammo.reading import MIN_SIDE
-from mammo.storage import write_whole
+from mammo.storage import is_left, write_whole
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.files import FORMATS, extension, write_image, write_png
@@ -130,8 +130,9 @@ def _claim(folder: Path, settings: dict) -> None:
     card, parts = folder / "dataset.json", [folder / name for name in ("images", "masks", "truth")]
     try:
         for stale in [*folder.glob("dataset.json.*.partial"), *(p for part in parts for p in part.glob("*.partial"))]:
-            stale.unlink()
-        if folder.exists() and any(folder.iterdir()):
+            if is_left(stale):  # what is younger may be another process at work
+                stale.unlink()
+        if folder.exists() and any(path.suffix != ".partial" for path in folder.iterdir()):
             if not _is_ours(card):
                 raise MammoError(
                     f"{folder} holds other files and is not touched. Choose a new folder for the data set."
