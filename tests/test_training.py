@@ -2,6 +2,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import mammo
@@ -95,6 +96,31 @@ def test_interrupted_training_goes_on_to_the_same_end(fresh_model, demo, tmp_pat
     for there, here in zip(end, fresh_model.get_weights(), strict=True):
         np.testing.assert_allclose(there, here, atol=moved / 20)
     assert not list((tmp_path / "two" / "runs").iterdir()), "a finished training leaves no checkpoint"
+
+
+def test_what_was_asked_otherwise_is_not_gone_on_with(fresh_model, demo, tmp_path, monkeypatch, capsys):
+    """Fewer epochs, another patience, or an image that has moved from training to validation."""
+    start, score, asked = fresh_model.get_weights(), training._score, []
+
+    def interrupted(*given):
+        asked.append(given)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return score(*given)
+
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
+    monkeypatch.setattr(training, "_score", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mammo.train_head(fresh_model, demo, epochs=3, copies=0, cache=tmp_path)
+    monkeypatch.setattr(training, "_score", score)
+    train = demo[demo["split"] == "train"]
+    last = train["patient_id"] == train["patient_id"].iloc[-1]
+    ahead = pd.concat([train[~last], train[last].assign(split="validation"), demo[demo["split"] == "validation"]])
+    for manifest, options in ((demo, {"epochs": 1}), (demo, {"epochs": 3, "patience": 2}), (ahead, {"epochs": 3})):
+        fresh_model.set_weights(start)
+        history = mammo.train_head(fresh_model, manifest, copies=0, cache=tmp_path, **options)
+        assert len(history["loss"]) <= options["epochs"]
+    assert "Resumed" not in capsys.readouterr().out
 
 
 def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
