@@ -74,7 +74,7 @@ def _places(path: str, lesions: pd.DataFrame | None, image_size, first: int) -> 
     rows, columns = np.indices(lesion.shape) * CELL + first
     scale = min(side / of_breast for side, of_breast in zip(image_size, breast.image.shape, strict=True))
     gravity = lesions["label"].notna() + (lesions["label"] == "malignant")
-    for row in lesions.loc[gravity.sort_values(kind="stable").index].itertuples():  # malignant ones have the last word
+    for row in lesions.iloc[np.argsort(gravity, kind="stable")].itertuples():  # malignant ones have the last word
         column, line = place_on_breast(breast, row.x, row.y)
         away = np.hypot(rows - scale * line, columns - scale * column)
         radius = scale * np.nan_to_num(getattr(row, "radius", 0.0))

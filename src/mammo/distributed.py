@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from mammo.card import sha256_of
 from mammo.errors import MammoError
 from mammo.prediction import Classifier, load_classifier
-from mammo.scoring import AS_TEXT, BATCH, COLUMNS, answered, check_table, files_in, read_answers
+from mammo.scoring import AS_TEXT, BATCH, COLUMNS, answered, files_in, is_begun, name_of, read_answers
 from mammo.storage import write_whole
 
 
@@ -43,7 +43,7 @@ def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier
         raise MammoError("Ray is not installed. Install it with `pip install 'ray[data]'`.") from None
     folder, table = Path(folder).resolve(), Path(table).resolve()
     answers = table.with_suffix(".answers")
-    check_table(table, (*COLUMNS, "sha256"))
+    is_begun(table, (*COLUMNS, "sha256"))  # or it is something else, and refused
     names = [name for name in files_in(folder, table) if answers not in (folder / name).parents]
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     rows = ray.data.from_items([{"file": name} for name in names]).map_batches(
@@ -68,7 +68,7 @@ class _Scorer:
 
     def __init__(self, folder: Path, answers: Path, load: Callable[[], Classifier]):
         self.folder, self.answers, self.classifier = folder, answers, load()
-        self.model = json.dumps(self.classifier.card, sort_keys=True)
+        self.model = name_of(self.classifier)
 
     def __call__(self, batch: dict) -> dict:
         names = [str(name) for name in batch["file"]]

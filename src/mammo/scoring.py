@@ -26,7 +26,6 @@ from mammo.prediction import Classifier, load_classifier
 from mammo.preprocessing import image_doubts, prepare, shape_doubt
 
 COLUMNS = ("file", "laterality", "view", "probability", "above_threshold", "answer", "warnings", "error", "model")
-TEXT = ("laterality", "view", "answer", "warnings", "error", "model")
 BATCH = 16
 AS_TEXT = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}  # a file's name may be in any encoding
 
@@ -73,23 +72,24 @@ def name_of(classifier: Classifier) -> str:
 
 def read_answers(table: Path) -> pd.DataFrame:
     """A table of answers, as it was written."""
-    kinds = {"file": str, **dict.fromkeys(TEXT, object)}
+    words = dict.fromkeys(set(COLUMNS) - {"file", "probability", "above_threshold"}, object)
     empty = {column: [""] for column in COLUMNS if column != "file"}  # a file may be called NA
-    return pd.read_csv(table, dtype=kinds, na_values=empty, keep_default_na=False)
+    return pd.read_csv(table, dtype={"file": str} | words, na_values=empty, keep_default_na=False)
 
 
-def check_table(table: Path, columns: Sequence[str]) -> None:
-    """Raise MammoError where a file is there already that is no table of answers."""
-    if table.exists() and table.stat().st_size:
-        with table.open(**AS_TEXT) as file:
-            if file.readline().rstrip("\r\n") != ",".join(columns):
-                raise MammoError(f"{table} is not a table of answers. Name another file, or delete this one.")
+def is_begun(table: Path, columns: Sequence[str]) -> bool:
+    """Whether there is a table of answers already; raises MammoError for a file that is none."""
+    if not table.exists() or table.stat().st_size == 0:
+        return False
+    with table.open(**AS_TEXT) as file:
+        if file.readline().rstrip("\r\n") != ",".join(columns):
+            raise MammoError(f"{table} is not a table of answers. Name another file, or delete this one.")
+    return True
 
 
 def _rows_in(table: Path, model: str) -> set[str]:
     """The files that the table has a row for; what an interruption left of a last row is cut off."""
-    check_table(table, COLUMNS)
-    if not table.is_file() or table.stat().st_size == 0:
+    if not is_begun(table, COLUMNS):
         return set()
     content = table.read_bytes()
     with table.open("r+b") as file:
