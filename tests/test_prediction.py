@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,16 @@ def test_a_prediction_carries_all_that_is_needed_to_judge_it(saved, demo):
     assert "threshold" in text
     assert "detected" not in text
     assert any("synthetic" in warning for warning in prediction.warnings)
+
+
+@pytest.mark.parametrize(
+    ("probability", "remains", "said"),
+    [(0.3, "malignant", True), (0.3, "benign", False), (0.5, "benign", True), (0.5, "malignant", False)],
+)
+def test_where_the_threshold_and_what_remains_differ_the_answer_says_so(saved, demo, probability, remains, said):
+    prediction = mammo.load_classifier(saved).predict(demo.path[0])
+    prediction = replace(prediction, probability=probability, threshold=0.4, possible=(remains,))
+    assert ("says otherwise" in str(prediction)) == said
 
 
 def test_the_same_pixels_give_the_same_answer_in_any_format(saved, demo, write_png, write_dicom):

@@ -83,6 +83,8 @@ class Prediction:
                 f"{self.possible[0].capitalize()} alone remains; among images like those it was validated on, what "
                 f"remains holds the truth for {self.coverage:.0%} of each class."
             )
+            if self.above_threshold != (self.possible == ("malignant",)):
+                remains += " The threshold, fixed by another rule, says otherwise."
         lines = [
             f"{self.mammogram.file}: probability of malignant {self.probability:.3f}, "
             f"{side} the model's threshold of {self.threshold:.3f}.",
