@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from mammo import training
+from mammo import stages, training
 from mammo.backend import keras, native_precision, without_stderr
 from mammo.cache import Cached, a_few_at_a_time, fingerprint, touched
 from mammo.decision import log_odds
@@ -136,4 +136,5 @@ def _kept(path: Path, compute: Callable) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _way_of_training() -> str:
-    return hashlib.sha256(Path(training.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
+    code = (Path(file).read_bytes() for file in (training.__file__, stages.__file__, __file__))
+    return hashlib.sha256(b"".join(code)).hexdigest()[:16]
