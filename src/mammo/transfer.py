@@ -28,7 +28,6 @@ from mammo.folds import FOLDS
 from mammo.inputs import Inputs
 from mammo.manifest import class_indices
 from mammo.model import FEATURES, LAST_CONVOLUTION, image_size_of
-from mammo.stages import frozen_features, frozen_stages, last_stage
 from mammo.storage import write_arrays
 
 
@@ -57,8 +56,8 @@ def frozen_maps(model, source, folder: Path, precision: str | None = None) -> Ca
 
 def _frozen(model, source, folder, precision, layer) -> Cached:
     precision = precision or native_precision()
-    maps = computed(frozen_stages(model, precision), source, folder, "frozen stages")
-    return computed(frozen_features(model, precision, layer), maps, folder)
+    maps = computed(stages.frozen_stages(model, precision), source, folder, "frozen stages")
+    return computed(stages.frozen_features(model, precision, layer), maps, folder)
 
 
 def computed(network, source, folder: Path, title: str = "features") -> Cached:
@@ -96,7 +95,7 @@ def fine_tuned_reader(
     truth, patients, start = class_indices(manifest), manifest["patient_id"].to_numpy(), model.get_weights()
     inputs = Inputs(manifest, image_size_of(model))
     ways = [inputs, UpsideDown(inputs)] if flips else [inputs]
-    maps = [Cached(frozen_stages(model, precision), way, folder) for way in ways]
+    maps = [Cached(stages.frozen_stages(model, precision), way, folder) for way in ways]
     facts = [*inputs.keys, *truth, *patients, fingerprint(model), epochs, flips, precision, _way_of_training()]
 
     def read(train, test, seed):
@@ -118,7 +117,7 @@ def fine_tuned_reader(
         return said(test), scores
 
     def said(items):
-        last = last_stage(model, precision)
+        last = stages.last_stage(model, precision)
         answers = [last.predict(way[items], batch_size=16, verbose=0)[:, 1] for way in maps]
         return np.mean([log_odds(answer) for answer in answers], axis=0)
 
