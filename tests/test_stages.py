@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 import mammo
+from mammo.backend import tf
 from mammo.inputs import load_images
 from mammo.model import FEATURES, HEAD
-from mammo.stages import frozen_features, frozen_stages, head_of, last_stage, take_over
+from mammo.stages import CUT, frozen_features, frozen_stages, head_of, last_stage, take_over
 
 
 @pytest.fixture(scope="module", params=[(96, 64), (64, 160)])  # an odd and an even number of cells before the cut
@@ -40,6 +41,24 @@ def test_the_last_stage_and_the_head_learn_and_batchnorm_does_not(trained):
     assert len(learning) == 10 + 2  # ten convolutions in three blocks, and the head
     assert {w.dtype for w in part.weights} == {"float32"}
     assert part.output.dtype == "float32"
+
+
+@pytest.mark.parametrize(("precision", "apart"), [("float32", 1e-4), ("bfloat16", 0.1)])
+def test_the_last_stage_learns_what_the_whole_would(trained, demo, precision, apart):
+    x = load_images(demo.head(4), trained.input_shape[1:3])
+    cut = trained.get_layer(CUT).output
+    whole, before = keras.Model(cut, trained.output), keras.Model(trained.input, cut).predict_on_batch(x)
+    part, maps = last_stage(trained, precision), frozen_stages(trained, "float32").predict_on_batch(x)
+
+    def gradients(network, x):
+        learning = [network.get_layer(layer.name) for layer in part.layers if layer.trainable_weights]
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(tf.math.log(network(x, training=False)[:, 1]))
+        found = tape.gradient(loss, [weight.value for layer in learning for weight in layer.weights])
+        return [gradient.numpy() for gradient in found]
+
+    for here, there in zip(gradients(part, maps), gradients(whole, before), strict=True):
+        assert np.linalg.norm(here - there) <= apart * np.linalg.norm(there)
 
 
 def test_what_was_learned_is_taken_over_and_nothing_else(model):
