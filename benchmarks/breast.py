@@ -18,7 +18,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 import mammo
-from mammo.preprocessing import Breast, find_breast, shape_doubt
+from mammo.data.preprocessing import Breast, find_breast, shape_warning
 
 HEIGHT, ACROSS = 180, 14  # pixels of an image on the sheet, images in a row of it
 
@@ -45,7 +45,7 @@ def examined(table: pd.DataFrame, folder: Path) -> tuple[dict, list[Image.Image]
             print(f"{name}: {error}")
             continue
         counts["found"] += 1
-        counts["shaped"] += shape_doubt(breast) is None
+        counts["shaped"] += shape_warning(breast) is None
         tiles.append(outlined(image, breast))
         if "laterality" in rows:
             counts["sides"] += 1

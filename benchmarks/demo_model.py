@@ -23,12 +23,13 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from tqdm import tqdm
 
 import mammo
-from mammo import measures
-from mammo.decision import calibrated, combine, fit_calibration
-from mammo.evaluation import bootstrap
-from mammo.manifest import class_indices
-from mammo.model import image_size_of
-from mammo.preprocessing import mask_on_breast, model_input, prepare
+from mammo.evaluation import metrics
+from mammo.evaluation.calibration import calibrated, fit_calibration
+from mammo.evaluation.combine_views import combine_views
+from mammo.evaluation.bootstrap import bootstrap
+from mammo.core.manifest import class_indices
+from mammo.models.saved_model import image_size_of
+from mammo.data.preprocessing import mask_on_breast, model_input, prepare
 
 SEED = 20_271
 DILATION = 16  # pixels of the model's input, half a cell of the map that Grad-CAM is computed on

@@ -63,7 +63,7 @@ def main(table: str) -> None:
         refused, strange, found = 0, 0, []
         for path in tqdm(files):
             try:
-                found.append(classifier.predict(path).unlike)
+                found.append(classifier.predict(path).ood_scores)
             except mammo.MammoError as error:
                 strange += "does not look like" in str(error)
                 refused += "does not look like" not in str(error)

@@ -13,9 +13,9 @@ import time
 import numpy as np
 
 import mammo
-from mammo import stages
-from mammo.backend import keras
-from mammo.training import one_hot
+from mammo.training import frozen_backbone
+from mammo.core.backend import keras
+from mammo.training.fine_tuning import one_hot
 
 SIZE, BATCH, STEPS = (384, 288), 16, 5
 

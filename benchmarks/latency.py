@@ -22,9 +22,11 @@ from PIL import Image
 from pydicom import uid
 
 import mammo
-from mammo import plots, prediction, preprocessing
+from mammo import plots
+from mammo.inference import classifier
+from mammo.data import preprocessing
 from mammo.synthetic import draw_patient, phantom
-from mammo.synthetic.files import write_image
+from mammo.synthetic.image_writers import write_image
 
 ROWS, COLUMNS, TURNS = 4700, 2700, 7
 WITH_12_BITS = {"bitspersample": 12}

@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 import mammo
-from mammo.benchmark import NAMES, load, located
-from mammo.evaluation import bootstrap
-from mammo.measures import share
-from mammo.preprocessing import CELL
+from mammo.research.benchmark import NAMES, load, located
+from mammo.evaluation.bootstrap import bootstrap
+from mammo.evaluation.metrics import weighted_mean
+from mammo.data.preprocessing import CELL
 
 HALF_A_CELL = CELL // 2  # in pixels of the model's input
 
@@ -49,7 +49,7 @@ def main(name: str, root: str, partial: bool) -> None:
     everyone = np.arange(len(asked)) % 2  # the bootstrap asks for two classes; shares need none
     titles = ("on a lesion", f"within {HALF_A_CELL} pixels", "chance")
     for title, values in zip(titles, np.transpose(found), strict=True):
-        mean, low, high = bootstrap(lambda _, p, w: share(p, w), everyone, values, patients)
+        mean, low, high = bootstrap(lambda _, p, w: weighted_mean(p, w), everyone, values, patients)
         print(f"| {title} | {mean:.3f} ({low:.3f} to {high:.3f}) |")
 
 

@@ -21,9 +21,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.decision import calibrated, decisions
-from mammo.inputs import Inputs
-from mammo.manifest import class_indices
+from mammo.evaluation.calibration import calibrated
+from mammo.evaluation.prediction_sets import decisions
+from mammo.data.image_loader import ImageLoader
+from mammo.core.manifest import class_indices
 
 PATIENTS, RUNS, TIMED, BATCH = 250, 5, 128, 32
 RUNTIMES = {"ONNX Runtime": ("onnx", "float32")} | {f"OpenVINO, {p}": ("openvino", p) for p in ("float32", "bfloat16")}
@@ -54,7 +55,7 @@ def main() -> None:
         manifest = mammo.generate_dataset(Path(scratch) / "data", patients=PATIENTS, seed=20_273)
         classifier = mammo.load_classifier()
         ways, card = ways_of(classifier, Path(scratch) / "fast"), classifier.card
-        inputs, found = Inputs(manifest, card["image_size"]), {name: [] for name in ways}
+        inputs, found = ImageLoader(manifest, card["image_size"]), {name: [] for name in ways}
         times = {name: [] for name in ways}
         for start in range(0, len(inputs), TIMED):
             x = inputs[np.arange(start, min(start + TIMED, len(inputs)))]

@@ -19,7 +19,7 @@ from latency import files
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from skimage.transform import resize
 
-from mammo.preprocessing import prepare
+from mammo.data.preprocessing import prepare
 
 SIZE, PAIRS = (384, 288), 7
 

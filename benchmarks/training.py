@@ -27,12 +27,12 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo import training
-from mammo.backend import keras, native_precision
-from mammo.inputs import load_images
-from mammo.manifest import class_indices
-from mammo.model import HEAD
-from mammo.training import one_hot
+from mammo.training import fine_tuning
+from mammo.core.backend import keras, native_precision
+from mammo.data.image_loader import load_images
+from mammo.core.manifest import class_indices
+from mammo.models.resnet50 import HEAD
+from mammo.training.fine_tuning import one_hot
 
 SIZE, EPOCHS, BATCH, TUNING_BATCH, RATE = (224, 224), 10, 32, 16, 1e-5
 
@@ -78,17 +78,17 @@ def head(manifest, cache: Path, rounds: int) -> tuple:
         shutil.rmtree(cache, ignore_errors=True)
         options = {"validation_data": data["validation"], "batch_size": BATCH, "verbose": 0}
         first = seconds(model.fit, *data["train"], **options)
-        second = seconds(mammo.train_head, fresh(), manifest, EPOCHS, copies=0, patience=EPOCHS, cache=cache)
+        second = seconds(mammo.train_head, fresh(), manifest, EPOCHS, n_augmentations=0, patience=EPOCHS, cache=cache)
         found.append((EPOCHS * first, second))
     ours = fresh()
-    mammo.train_head(ours, manifest, rounds, copies=0, patience=rounds, cache=cache)
+    mammo.train_head(ours, manifest, rounds, n_augmentations=0, patience=rounds, cache=cache)
     return found, auc(model, manifest), auc(ours, manifest)
 
 
 def last_stage(manifest, cache: Path, rounds: int) -> tuple:
     """Seconds of a plain epoch over all layers and of an epoch of ours, for each round; AUC of both."""
     start = fresh()
-    mammo.train_head(start, manifest, EPOCHS, copies=0, cache=cache)
+    mammo.train_head(start, manifest, EPOCHS, n_augmentations=0, cache=cache)
     data, model, found = arrays(manifest), fresh(), []
     model.set_weights(start.get_weights())
     plain(model, lambda layer: True, RATE).fit(*(part[:BATCH] for part in data["train"]), verbose=0)  # compiles
@@ -98,7 +98,7 @@ def last_stage(manifest, cache: Path, rounds: int) -> tuple:
         ours = fresh()
         ours.set_weights(start.get_weights())
         found.append((first, an_epoch(ours, manifest, cache)))
-    mammo.fine_tune(start, manifest, rounds, RATE, copies=0, batch_size=TUNING_BATCH, cache=cache)
+    mammo.fine_tune(start, manifest, rounds, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
     return found, auc(model, manifest), auc(start, manifest)
 
 
@@ -107,7 +107,7 @@ def an_epoch(model, manifest, cache: Path) -> float:
     ends, score = [], training._score
     training._score = lambda *given: (score(*given), ends.append(time.perf_counter()))[0]
     try:
-        mammo.fine_tune(model, manifest, 2, RATE, copies=0, batch_size=TUNING_BATCH, cache=cache)
+        mammo.fine_tune(model, manifest, 2, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
     finally:
         training._score = score
     return ends[-1] - ends[-2]

@@ -61,7 +61,7 @@ def fresh_model():
 @pytest.fixture(scope="session")
 def looks_at():
     """Where a change of the input, 256 x 256, moves a cell of a network's last map most: (row, column) of the input."""
-    from mammo.backend import tf
+    from mammo.core.backend import tf
 
     def centre(network, cell):
         x = tf.constant(np.random.default_rng(0).random((4, 256, 256, 1), np.float32))

@@ -69,13 +69,13 @@ def sources(folder: Path) -> dict[str, bytes]:
 
 def mutants(intact: dict[str, bytes]):
     """A name and the bytes of a damaged file: bytes overwritten, put in or cut out, mostly near the beginning."""
-    place = st.floats(0, 1).map(lambda share: share**2)
+    place = st.floats(0, 1).map(lambda fraction: fraction**2)
     edit = st.tuples(st.sampled_from(KINDS), place, st.binary(min_size=1, max_size=4))
 
     def damaged(name, edits, kept):
         content = bytearray(intact[name])
-        for kind, share, piece in edits:
-            at = int(share * len(content))
+        for kind, fraction, piece in edits:
+            at = int(fraction * len(content))
             end = at if kind == "insert" else at + len(piece)
             content[at:end] = b"" if kind == "cut" else piece
         return name, bytes(content[: max(1, int(kept * len(content)))])

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import mammo
-from mammo import benchmark
-from mammo.inputs import Inputs
+from mammo.research import benchmark
+from mammo.data.image_loader import ImageLoader
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +231,9 @@ def test_a_place_in_the_file_is_found_again_in_the_mirrored_breast(tmp_path):
         "label": "benign",
         "patient_id": "1",
     }
-    squares = mammo.lesion_squares(pd.DataFrame([lesion, lesion | {"y": 200}, lesion | {"x": None}]))
+    squares = mammo.lesion_patches(pd.DataFrame([lesion, lesion | {"y": 200}, lesion | {"x": None}]))
     assert squares["square"].tolist() == [40, 40]
-    spot, tissue = Inputs(squares, (80, 80))[[0, 1]]
+    spot, tissue = ImageLoader(squares, (80, 80))[[0, 1]]
     assert spot[36:44, 36:44].mean() > 1.5 * spot[:20].mean()
     assert tissue.std() < 0.1
-    assert len(set(Inputs(squares, (80, 80)).keys)) == 2
+    assert len(set(ImageLoader(squares, (80, 80)).keys)) == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.preprocessing import prepare
+from mammo.data.preprocessing import prepare
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo import cache, storage
-from mammo.cache import Cached, make_room
+from mammo.training import feature_cache
+from mammo.core import files
+from mammo.training.feature_cache import FeatureCache, make_room
 
 
 class Source:
@@ -36,11 +37,11 @@ EXPECTED = np.arange(8)[:, None] * 1.5 * np.ones((1, 4))
 
 def test_what_is_there_is_not_computed_again(tmp_path):
     first, second = Source(), Source()
-    data = Cached(network(), first, tmp_path)
+    data = FeatureCache(network(), first, tmp_path)
     data.compute("test")
     np.testing.assert_array_equal(data[range(8)], EXPECTED)
     assert first.asked == [*range(8)]
-    again = Cached(network(), second, tmp_path)
+    again = FeatureCache(network(), second, tmp_path)
     again.compute("test")
     np.testing.assert_array_equal(again[[5, 2, 5]], EXPECTED[[5, 2, 5]])
     assert second.asked == []
@@ -49,7 +50,7 @@ def test_what_is_there_is_not_computed_again(tmp_path):
 
 def test_interrupted_work_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "BATCH", 2)
-    inner, calls = cache.write_whole, []
+    inner, calls = cache.write_atomically, []
 
     def interrupted(path, write):
         calls.append(path)
@@ -59,9 +60,9 @@ def test_interrupted_work_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cache, "write_whole", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Cached(network(), Source(), tmp_path).compute("test")
+        FeatureCache(network(), Source(), tmp_path).compute("test")
     source = Source()
-    data = Cached(network(), source, tmp_path)
+    data = FeatureCache(network(), source, tmp_path)
     data.compute("test")
     assert source.asked == [3, 4, 5, 6, 7]
     np.testing.assert_array_equal(data[range(8)], EXPECTED)
@@ -69,26 +70,26 @@ def test_interrupted_work_goes_on(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:1] + b"x" + data[2:]])
 def test_a_damaged_file_is_computed_again(tmp_path, damage):
-    data = Cached(network(), Source(), tmp_path)
+    data = FeatureCache(network(), Source(), tmp_path)
     data.compute("test")
     path = data._path(3)
     path.write_bytes(damage(path.read_bytes()))
     np.testing.assert_array_equal(data[range(8)], EXPECTED)
     source = Source()
-    np.testing.assert_array_equal(Cached(network(), source, tmp_path)[range(8)], EXPECTED)
+    np.testing.assert_array_equal(FeatureCache(network(), source, tmp_path)[range(8)], EXPECTED)
     assert source.asked == []
 
 
 def test_other_weights_number_formats_and_inputs_have_other_names(tmp_path):
-    names = set(Cached(network(), Source(), tmp_path).keys)
+    names = set(FeatureCache(network(), Source(), tmp_path).keys)
     other = Source()
     other.keys = tuple(f"picture {number}" for number in range(8))
-    assert not names & set(Cached(network(0.25), Source(), tmp_path).keys)
-    assert not names & set(Cached(network(), other, tmp_path).keys)
+    assert not names & set(FeatureCache(network(0.25), Source(), tmp_path).keys)
+    assert not names & set(FeatureCache(network(), other, tmp_path).keys)
     half = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False, dtype="mixed_bfloat16")])
     half.layers[0].set_weights(network().layers[0].get_weights())
-    assert not names & set(Cached(half, Source(), tmp_path).keys)
-    assert names == set(Cached(network(), Source(), tmp_path / "elsewhere").keys)
+    assert not names & set(FeatureCache(half, Source(), tmp_path).keys)
+    assert names == set(FeatureCache(network(), Source(), tmp_path / "elsewhere").keys)
 
 
 def test_another_setting_of_a_layer_is_another_network():
@@ -101,7 +102,7 @@ def test_another_setting_of_a_layer_is_another_network():
 def test_what_does_not_fit_is_said_and_computed_on_the_way(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MAMMO_CACHE_GB", str(40 / 1e9))
     source = Source()
-    data = Cached(network(), source, tmp_path)
+    data = FeatureCache(network(), source, tmp_path)
     assert "more than there is room for" in capsys.readouterr().out
     data.compute("test")
     assert source.asked == []
@@ -111,13 +112,13 @@ def test_what_does_not_fit_is_said_and_computed_on_the_way(tmp_path, monkeypatch
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_CACHE_GB", str((2.5 * 8 * 12 + 1) / 1e9))  # two and a half times what one network needs
-    old, newer = Cached(network(1), Source(), tmp_path), Cached(network(2), Source(), tmp_path)
+    old, newer = FeatureCache(network(1), Source(), tmp_path), FeatureCache(network(2), Source(), tmp_path)
     for data in (old, newer):
         data.compute("test")
     for place, path in enumerate(sorted(newer.paths)):
         os.utime(path, (place, place))
-    Cached(network(1), Source(), tmp_path)  # used again, so the other one is older now
-    Cached(network(3), Source(), tmp_path).compute("test")
+    FeatureCache(network(1), Source(), tmp_path)  # used again, so the other one is older now
+    FeatureCache(network(3), Source(), tmp_path).compute("test")
     assert all(path.is_file() for path in old.paths)
     assert [path.is_file() for path in sorted(newer.paths)] == [False] * 4 + [True] * 4
     assert sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= 2.5 * 8 * 12
@@ -125,10 +126,10 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
 
 def test_a_source_is_not_thrown_out_for_what_is_made_of_it(tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_CACHE_GB", str(1.5 * 8 * 12 / 1e9))
-    source = Cached(network(), Source(), tmp_path)
+    source = FeatureCache(network(), Source(), tmp_path)
     source.compute("test")
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
-    assert not Cached(net, source, tmp_path).kept
+    assert not FeatureCache(net, source, tmp_path).kept
     assert all(path.is_file() for path in source.paths)
 
 
@@ -159,7 +160,7 @@ def test_what_is_not_its_own_is_never_deleted(tmp_path, monkeypatch):
 
 def test_another_process_may_make_room_at_the_same_time(tmp_path, monkeypatch):
     """What it deletes between two looks at it is computed again."""
-    data, utime = Cached(network(), Source(), tmp_path), os.utime
+    data, utime = FeatureCache(network(), Source(), tmp_path), os.utime
     data.compute("test")
     file = sorted(data.paths)[0]
 
@@ -168,7 +169,7 @@ def test_another_process_may_make_room_at_the_same_time(tmp_path, monkeypatch):
         return utime(path, *given)
 
     monkeypatch.setattr(cache.os, "utime", deleted)
-    again = Cached(network(), Source(), tmp_path)
+    again = FeatureCache(network(), Source(), tmp_path)
     monkeypatch.setattr(cache.os, "utime", utime)
     assert not file.is_file()
     assert make_room(tmp_path, 100, {file}), "what is to be kept may be gone"
@@ -183,5 +184,5 @@ def test_a_limit_that_is_no_number_is_refused(tmp_path, monkeypatch):
 
 def test_values_beyond_its_numbers_are_refused(tmp_path):
     with pytest.raises(mammo.MammoError, match="Choose other weights"):
-        Cached(network(1e5), Source(), tmp_path).compute("test")
+        FeatureCache(network(1e5), Source(), tmp_path).compute("test")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -8,14 +8,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo import cells
-from mammo.backend import keras
-from mammo.cells import BENIGN, MALIGNANT, NEAR, Places, cell_reader, places_of
-from mammo.folds import cross, figures, linear_reader, patient_folds
-from mammo.manifest import class_indices
-from mammo.preprocessing import CELL, mask_on_breast, model_input, prepare
-from mammo.reading import read_mammogram
-from mammo.transfer import mobilenet
+from mammo.research import lesion_cells
+from mammo.core.backend import keras
+from mammo.research.lesion_cells import BENIGN, MALIGNANT, NEAR, Places, cell_reader, places_of
+from mammo.research.cross_validation import cross_validate, cv_metrics, linear_reader, patient_folds
+from mammo.core.manifest import class_indices
+from mammo.data.preprocessing import CELL, mask_on_breast, model_input, prepare
+from mammo.io import read_mammogram
+from mammo.research.frozen_features import mobilenet
 
 SIZE = (192, 144)
 PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
@@ -83,7 +83,7 @@ def seen():
 
 
 def auc(read):
-    return figures(TRUTH, cross(read, patient_folds(TRUTH, PATIENTS, repeats=1), 80), PATIENTS)["auc"]
+    return cv_metrics(TRUTH, cross_validate(read, patient_folds(TRUTH, PATIENTS, repeats=1), 80), PATIENTS)["auc"]
 
 
 def test_what_is_lost_in_the_mean_is_found_in_a_cell(seen):
@@ -172,7 +172,7 @@ def test_a_cell_of_the_yardstick_looks_at_the_pixel_it_is_said_to(looks_at, tmp_
 
 def test_synthetic_lesions_are_found_by_their_cells(demo, model, tmp_path):
     """From files to figures; random weights see nothing, so only that it runs, and on whom, is asked."""
-    from mammo import benchmark
+    from mammo.research import benchmark
 
     table = mammo.save_manifest(demo.drop(columns="split"), tmp_path / "manifest.csv")
     given = [str(table), "--weights", "random", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out.csv")]

@@ -30,7 +30,7 @@ def test_the_published_example():
         label=np.where(truth, "malignant", "benign")
     )
     a, b = (table.assign(probability=tests[name] / 10) for name in ("albumin", "score"))
-    result = mammo.compare(a, b, resamples=300)
+    result = mammo.compare_models(a, b, resamples=300)
     assert result["difference"] == pytest.approx(0.0108, abs=5e-5)
     assert result["delong_interval"] == pytest.approx([-0.1761, 0.1976], abs=5e-5)
     assert result["delong_p"] == pytest.approx(0.9102, abs=5e-5)
@@ -39,7 +39,7 @@ def test_the_published_example():
 
 def test_the_difference_is_sklearns_and_the_ways_agree():
     a, b = scored(signal=2.5, seed=1), scored(signal=1, seed=2)
-    result = mammo.compare(a, b, resamples=200)
+    result = mammo.compare_models(a, b, resamples=200)
     truth = a.label == "malignant"
     assert result["difference"] == pytest.approx(
         roc_auc_score(truth, a.probability) - roc_auc_score(truth, b.probability)
@@ -53,7 +53,7 @@ def test_the_difference_is_sklearns_and_the_ways_agree():
 
 def test_the_order_of_rows_and_of_models():
     a, b = scored(signal=2, seed=1), scored(signal=1, seed=2)
-    one, other = mammo.compare(a, b.sample(frac=1, random_state=0), resamples=2), mammo.compare(b, a, resamples=2)
+    one, other = mammo.compare_models(a, b.sample(frac=1, random_state=0), resamples=2), mammo.compare_models(b, a, resamples=2)
     assert one["difference"] == pytest.approx(-other["difference"])
     assert one["delong_p"] == pytest.approx(other["delong_p"])
     assert one["delong_interval"][0] == pytest.approx(-other["delong_interval"][1])
@@ -62,8 +62,8 @@ def test_the_order_of_rows_and_of_models():
 def test_pairing_makes_the_interval_narrower():
     """Both models share the luck of the patients; the same scores on other patients would not cancel."""
     a, b = scored(noise=0.3, seed=1), scored(noise=0.3, seed=2)
-    alone = mammo.compare(a, a.assign(probability=np.random.default_rng(3).uniform(size=len(a))), resamples=2)
-    width = np.diff(mammo.compare(a, b, resamples=2)["delong_interval"])
+    alone = mammo.compare_models(a, a.assign(probability=np.random.default_rng(3).uniform(size=len(a))), resamples=2)
+    width = np.diff(mammo.compare_models(a, b, resamples=2)["delong_interval"])
     assert width < 0.3 * np.diff(alone["delong_interval"])
 
 
@@ -71,7 +71,7 @@ def test_patients_and_not_images_are_counted():
     """Four copies of every image are no news."""
     a, b = scored(images=1, signal=2, seed=1), scored(images=1, signal=1, seed=2)
     more = [pd.concat([t.assign(path=t.path + f"_{copy}") for copy in range(4)], ignore_index=True) for t in (a, b)]
-    once, copied = mammo.compare(a, b, resamples=100), mammo.compare(*more, resamples=100)
+    once, copied = mammo.compare_models(a, b, resamples=100), mammo.compare_models(*more, resamples=100)
     for key in ("delong_interval", "delong_p", "bootstrap_interval", "bootstrap_p"):
         assert copied[key] == pytest.approx(once[key]), key
 
@@ -79,7 +79,7 @@ def test_patients_and_not_images_are_counted():
 def test_equal_models_are_called_different_as_often_as_p_says():
     """300 pairs of models that are equally good: p below 0.05 in about 15, evenly spread."""
     p = [
-        mammo.compare(scored(30, 2, seed=2 * s), scored(30, 2, seed=2 * s + 1), resamples=2)["delong_p"]
+        mammo.compare_models(scored(30, 2, seed=2 * s), scored(30, 2, seed=2 * s + 1), resamples=2)["delong_p"]
         for s in range(300)
     ]
     assert 5 <= np.sum(np.array(p) < 0.05) <= 27
@@ -87,7 +87,7 @@ def test_equal_models_are_called_different_as_often_as_p_says():
 
 
 def test_a_model_and_itself():
-    result = mammo.compare(scored(), scored(), resamples=20)
+    result = mammo.compare_models(scored(), scored(), resamples=20)
     assert (result["difference"], result["bootstrap_p"], result["delong_p"]) == (0, 1, None)
 
 
@@ -104,19 +104,19 @@ def test_a_model_and_itself():
 )
 def test_what_cannot_be_compared_is_refused(change, message):
     with pytest.raises(mammo.MammoError, match=message):
-        mammo.compare(scored(), change(scored()))
+        mammo.compare_models(scored(), change(scored()))
 
 
 def test_squares_of_one_film_are_told_apart():
     one = scored().assign(path=lambda t: t.patient_id, x=lambda t: t.index % 4, y=0.0, square=64.0)
     other = scored(seed=1).assign(path=one.path, x=one.x, y=one.y, square=one.square)
-    apart = mammo.compare(scored(), scored(seed=1), resamples=2)
-    assert mammo.compare(one, other.sample(frac=1, random_state=0), resamples=2)["difference"] == apart["difference"]
+    apart = mammo.compare_models(scored(), scored(seed=1), resamples=2)
+    assert mammo.compare_models(one, other.sample(frac=1, random_state=0), resamples=2)["difference"] == apart["difference"]
     with pytest.raises(mammo.MammoError, match="1 are in one table only, first P0"):
-        mammo.compare(one, other.iloc[1:])
+        mammo.compare_models(one, other.iloc[1:])
 
 
 def test_one_patient_of_a_class_is_refused():
     one = scored().assign(patient_id=lambda t: t.patient_id.where(t.label == "benign", "ill"))
     with pytest.raises(mammo.MammoError, match="single patient"):
-        mammo.compare(one, one)
+        mammo.compare_models(one, one)

@@ -6,12 +6,12 @@ import pytest
 
 import mammo
 from mammo.datasets import ddsm
-from mammo.datasets.outlines import mask_of_outline
+from mammo.datasets._geometry import mask_of_outline
 
 HEIGHT, WIDTH = 150, 120
 FILM = ((np.arange(WIDTH) * 29 + np.arange(HEIGHT)[:, None] * 7) % 4096).astype(np.uint16)
 VIEWS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")
-SQUARE = " ".join("2" * 20 + "4" * 20 + "6" * 20 + "0" * 20)
+PATCH = " ".join("2" * 20 + "4" * 20 + "6" * 20 + "0" * 20)
 MASS = "LESION_TYPE MASS SHAPE IRREGULAR MARGINS SPICULATED"
 CALCIFICATION = "LESION_TYPE CALCIFICATION TYPE FINE_LINEAR_BRANCHING DISTRIBUTION LINEAR"
 
@@ -134,7 +134,7 @@ def test_counts_are_held_against_the_published_ones(root, monkeypatch):
     [
         ("TOTAL_ABNORMALITIES 2", "TOTAL_ABNORMALITIES 3", "announces 3 abnormalities and holds 2"),
         ("PATHOLOGY MALIGNANT\n", "", "no kind, pathology or outline"),
-        (SQUARE + " # \n\tCORE", SQUARE[:30], "no kind, pathology or outline"),
+        (PATCH + " # \n\tCORE", PATCH[:30], "no kind, pathology or outline"),
         ("PATHOLOGY MALIGNANT", "PATHOLOGY MALIGN", "says MALIGN"),
     ],
 )

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mammo.datasets.outlines import circle_of_box, circle_of_mask, circle_of_outline, follow_chain, mask_of_outline
+from mammo.datasets._geometry import circle_of_box, circle_of_mask, circle_of_outline, follow_chain, mask_of_outline
 
-SQUARE = [2] * 10 + [4] * 10 + [6] * 10 + [0] * 9  # right, down, left, up
+PATCH = [2] * 10 + [4] * 10 + [6] * 10 + [0] * 9  # right, down, left, up
 
 
 def test_a_chain_code_is_followed_clockwise_from_up():
@@ -20,7 +20,7 @@ def test_a_chain_code_is_followed_clockwise_from_up():
     ]
 
 
-@pytest.mark.parametrize("code", [SQUARE, [(c + 4) % 8 for c in reversed(SQUARE)]], ids=["clockwise", "the other way"])
+@pytest.mark.parametrize("code", [PATCH, [(c + 4) % 8 for c in reversed(PATCH)]], ids=["clockwise", "the other way"])
 def test_an_outline_its_mask_and_its_box_agree(code):
     points = follow_chain(50, 20, code)
     circle = circle_of_outline(points)

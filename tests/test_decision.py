@@ -3,16 +3,10 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo.decision import (
-    calibrated,
-    combine,
-    fit_calibration,
-    fit_limits,
-    positive_predictive_value,
-    possible,
-    settled,
-    threshold_at_sensitivity,
-)
+from mammo.evaluation.calibration import calibrated, fit_calibration
+from mammo.evaluation.combine_views import combine_views
+from mammo.evaluation.prediction_sets import fit_limits, prediction_set, is_stable
+from mammo.evaluation.operating_point import positive_predictive_value, threshold_at_sensitivity
 
 
 def test_threshold_at_sensitivity_is_the_highest_that_does():
@@ -65,7 +59,7 @@ def test_the_sets_cover_each_class_as_often_as_they_say(coverage):
         truth = (rng.random(300) < 0.2).astype(int)
         said = 1 / (1 + np.exp(-(rng.normal(size=300) + 1.5 * truth - 1)))
         limits = fit_limits(truth[:100], said[:100], coverage)
-        sets = possible(said[100:], limits)
+        sets = prediction_set(said[100:], limits)
         covered.append([sets[truth[100:] == label, label].mean() for label in (0, 1)])
     assert (np.mean(covered, axis=0) > coverage - 0.015).all()
     assert (np.mean(covered, axis=0) < coverage + 1 / 21 + 0.015).all(), "about 20 malignant images decide"
@@ -78,14 +72,14 @@ def test_limits_worked_out_by_hand():
     assert limits["benign_up_to"] == pytest.approx(0.45)
     assert limits["malignant_from"] == pytest.approx(0.1)
     few = fit_limits(np.repeat([0, 1], 3), np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9]), coverage=0.9)
-    assert possible(np.array([0.0, 0.5, 1.0]), few).all(), "three images cannot promise 90 %"
+    assert prediction_set(np.array([0.0, 0.5, 1.0]), few).all(), "three images cannot promise 90 %"
 
 
 def test_between_limits_that_do_not_meet_nothing_is_left_out():
     apart = {"benign_up_to": 0.3, "malignant_from": 0.7}
-    np.testing.assert_array_equal(possible([0.1, 0.5, 0.9], apart), [[True, False], [True, True], [False, True]])
+    np.testing.assert_array_equal(prediction_set([0.1, 0.5, 0.9], apart), [[True, False], [True, True], [False, True]])
     meeting = {"benign_up_to": 0.7, "malignant_from": 0.3}
-    np.testing.assert_array_equal(possible([0.1, 0.5, 0.9], meeting), [[True, False], [True, True], [False, True]])
+    np.testing.assert_array_equal(prediction_set([0.1, 0.5, 0.9], meeting), [[True, False], [True, True], [False, True]])
 
 
 CARD = {
@@ -97,11 +91,11 @@ CARD = {
 
 def test_what_is_settled_stays_the_same_whatever_the_error_is():
     odds = np.linspace(-9, 9, 2001)
-    sure = settled(1 / (1 + np.exp(-odds)), CARD, 0.15)
+    sure = is_stable(1 / (1 + np.exp(-odds)), CARD, 0.15)
     for error in np.linspace(-0.15, 0.15, 7):
         before, after = (calibrated(1 / (1 + np.exp(-x)), 0.8, -1.0) for x in (odds, odds + error))
         same = (before >= 0.3) == (after >= 0.3)
-        same &= (possible(before, CARD["conformal"]) == possible(after, CARD["conformal"])).all(axis=1)
+        same &= (prediction_set(before, CARD["conformal"]) == prediction_set(after, CARD["conformal"])).all(axis=1)
         assert same[sure].all()
         assert np.abs(before - after)[sure].max() <= 0.01
     assert sure[[0, -1]].all()
@@ -111,8 +105,8 @@ def test_what_is_settled_stays_the_same_whatever_the_error_is():
 def test_near_a_limit_nothing_is_settled():
     for limit in (0.3, 0.5, 0.1):
         odds = (np.log(limit / (1 - limit)) + 1.0) / 0.8
-        assert not settled(1 / (1 + np.exp(-np.array([odds - 1e-4, odds + 1e-4]))), CARD, 1e-3).any()
-    assert settled(np.array([0.02, 0.9999]), CARD, 1e-3).all()
+        assert not is_stable(1 / (1 + np.exp(-np.array([odds - 1e-4, odds + 1e-4]))), CARD, 1e-3).any()
+    assert is_stable(np.array([0.02, 0.9999]), CARD, 1e-3).all()
 
 
 def test_the_predictive_value_of_screening():
@@ -138,10 +132,10 @@ def views():
 
 
 def test_views_make_a_breast_and_breasts_a_patient():
-    breasts = combine(views(), "breast").set_index(["patient_id", "laterality"])
+    breasts = combine_views(views(), "breast").set_index(["patient_id", "laterality"])
     assert breasts.probability["A", "L"] == pytest.approx(0.5), "log-odds of 0.2 and 0.8 cancel"
     assert breasts.label["A", "L"] == "normal"
-    patients = combine(views()).set_index("patient_id")
+    patients = combine_views(views()).set_index("patient_id")
     assert patients.probability["A"] == pytest.approx(0.6)
     assert (patients.label["A"], patients.label["B"]) == ("malignant", "benign")
     assert list(patients.split) == ["test", "test"]
@@ -150,9 +144,9 @@ def test_views_make_a_breast_and_breasts_a_patient():
 def test_combining_needs_to_know_the_side():
     for table in (views().drop(columns="laterality"), views().assign(laterality=None), views().assign(laterality="B")):
         with pytest.raises(mammo.MammoError, match="laterality"):
-            combine(table)
+            combine_views(table)
     with pytest.raises(mammo.MammoError, match="no level"):
-        combine(views(), "woman")
+        combine_views(views(), "woman")
 
 
 def test_several_views_are_better_than_one():
@@ -169,6 +163,6 @@ def test_several_views_are_better_than_one():
     table = pd.DataFrame(rows, columns=["path", "patient_id", "laterality", "label", "odds"])
     table = table.assign(probability=1 / (1 + np.exp(-table.odds)), source="synthetic")
     table = mammo.split_by_patient(table, seed=0)
-    image, breast = mammo.evaluate(table)["auc"], mammo.evaluate(combine(table, "breast"))["auc"]
+    image, breast = mammo.evaluate(table)["auc"], mammo.evaluate(combine_views(table, "breast"))["auc"]
     assert breast > image + 0.03
-    assert mammo.evaluate(combine(table))["counts"]["test"]["images"] == (table.split == "test").sum() / 4
+    assert mammo.evaluate(combine_views(table))["counts"]["test"]["images"] == (table.split == "test").sum() / 4

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from mammo.delong import auc_variance, clustered_variance, interval, placements
+from mammo.evaluation.delong import auc_variance, clustered_variance, interval, placements
 
 # 43 patients of DeLong et al. 1988 as SAS prints them (albumin, total protein, 10 - K-G score, whether they benefit).
 OVARIAN = """

@@ -11,9 +11,9 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo import pretraining, samples
-from mammo.manifest import class_indices
-from mammo.model import DEMO, named_weights
+from mammo.research import pretraining, pretraining_data
+from mammo.core.manifest import class_indices
+from mammo.models.weights import DEMO, named_weights
 
 
 def test_they_are_small_and_their_card_is_plain():

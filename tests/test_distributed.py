@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo import distributed
+from mammo.inference import ray_scoring
 
 ray = pytest.importorskip("ray")
 for package in ("onnxruntime", "tf2onnx"):

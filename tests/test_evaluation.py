@@ -7,15 +7,11 @@ from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo import evaluation
-from mammo.decision import calibrated
-from mammo.delong import auc_variance, interval
-from mammo.evaluation import (
-    answers_on_test,
-    bootstrap,
-    fixed_on_validation,
-    roc_band,
-)
-from mammo.measures import auc, of_each
+from mammo.evaluation.calibration import calibrated
+from mammo.evaluation.delong import auc_variance, interval
+from mammo.evaluation.report import answers_on_test, fixed_on_validation
+from mammo.evaluation.bootstrap import bootstrap, roc_band
+from mammo.evaluation.metrics import auc, per_draw
 
 
 def scored(patients=120, images=2, signal=1.5, seed=0):
@@ -133,7 +129,7 @@ def test_the_draws_are_the_same_however_many_are_in_memory_at_once(monkeypatch):
     whole = bootstrap(auc, *given, resamples=100)
     monkeypatch.setattr(evaluation, "AT_ONCE", 7 * len(table))
     assert bootstrap(auc, *given, resamples=100) == whole
-    one = of_each(lambda y, p, w: roc_auc_score(y, p, sample_weight=w))
+    one = per_draw(lambda y, p, w: roc_auc_score(y, p, sample_weight=w))
     assert bootstrap(one, *given, resamples=100) == pytest.approx(whole)
 
 

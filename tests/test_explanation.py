@@ -3,14 +3,15 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.backend import tf
-from mammo.model import HEAD, LAST_CONVOLUTION, build_model, read_folder
-from mammo.network import evidence
-from mammo.preprocessing import CELL
+from mammo.core.backend import tf
+from mammo.models.resnet50 import HEAD, LAST_CONVOLUTION, build_model
+from mammo.models.saved_model import read_folder
+from mammo.models.gradcam import evidence
+from mammo.data.preprocessing import CELL
 
 
 def x_of(demo):
-    from mammo.inputs import load_images
+    from mammo.data.image_loader import load_images
 
     return load_images(demo.head(1), (64, 64))[0]
 

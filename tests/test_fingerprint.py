@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 import mammo
-from mammo import fingerprint
-from mammo.fingerprint import NEAR
+from mammo.data import near_duplicates
+from mammo.data.near_duplicates import NEAR
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_the_same_film_in_another_shape_is_found_across_splits_first(copied, fil
     again = copied["path"][24] + ".png"
     Image.open(films["path"][8]).save(again)
     within = copied.iloc[[8]].assign(path=again, patient_id="third")
-    pairs = mammo.duplicates(pd.concat([copied, within], ignore_index=True))
+    pairs = mammo.find_duplicates(pd.concat([copied, within], ignore_index=True))
     assert len(pairs) == 6
     assert set(zip(pairs["path"][:5], pairs["other"][:5], strict=True)) == set(
         zip(copied["path"][:5], copied["path"][24:], strict=True)
@@ -47,14 +47,14 @@ def test_the_same_film_in_another_shape_is_found_across_splits_first(copied, fil
 
 
 def test_squares_of_one_film_are_no_twins(films):
-    squares = mammo.lesion_squares(films.dropna(subset=["x"]).head(3))
-    assert mammo.duplicates(pd.concat([squares, squares.assign(x=squares["x"] + 5)], ignore_index=True)).empty
+    squares = mammo.lesion_patches(films.dropna(subset=["x"]).head(3))
+    assert mammo.find_duplicates(pd.concat([squares, squares.assign(x=squares["x"] + 5)], ignore_index=True)).empty
 
 
 def test_different_breasts_are_not_the_same_film(films):
     """80 images: no pair, and those of one woman, left and right, are well apart."""
-    assert mammo.duplicates(films).empty
-    bits = fingerprint.fingerprints(films["path"])
+    assert mammo.find_duplicates(films).empty
+    bits = fingerprint.perceptual_hashes(films["path"])
     apart = (bits[:, None] != bits).mean(axis=2)
     same = films["patient_id"].to_numpy()[:, None] == films["patient_id"].to_numpy()
     assert apart[same & ~np.eye(80, dtype=bool)].min() > NEAR + 0.05
@@ -77,15 +77,15 @@ def test_blocks_find_what_every_pair_compared_finds(monkeypatch):
 
 def test_what_the_manifest_need_not_say(copied):
     """Without splits all pairs are within one; and a manifest that leaks is looked at all the same."""
-    pairs = mammo.duplicates(copied.drop(columns="split"))
+    pairs = mammo.find_duplicates(copied.drop(columns="split"))
     assert len(pairs) == 5
     assert not pairs["across_splits"].any()
-    assert mammo.duplicates(copied[:1].drop(columns="split")).empty
+    assert mammo.find_duplicates(copied[:1].drop(columns="split")).empty
     leaking = copied.assign(patient_id="one")
-    assert mammo.duplicates(leaking)["across_splits"].all()
+    assert mammo.find_duplicates(leaking)["across_splits"].all()
 
 
 def test_a_file_that_shows_no_breast_is_named(copied, write_png):
     blank = write_png(np.zeros((64, 64), np.uint8), "blank.png")
     with pytest.raises(mammo.MammoError, match=r"blank\.png"):
-        mammo.duplicates(copied[:3].assign(path=[*copied["path"][:2], str(blank)]))
+        mammo.find_duplicates(copied[:3].assign(path=[*copied["path"][:2], str(blank)]))

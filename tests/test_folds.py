@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.decision import threshold_at_sensitivity
-from mammo.folds import Crossed, alarms, by_breast, cross, difference, figures, linear_reader, patient_folds, together
+from mammo.evaluation.operating_point import threshold_at_sensitivity
+from mammo.research.cross_validation import CVScores, alarms, by_breast, cross_validate, difference, cv_metrics, linear_reader, patient_folds, together
 
 PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
 TRUTH = np.repeat(np.arange(40) % 2, 2)
@@ -18,7 +18,7 @@ FEATURES = RNG.normal(size=(80, 6)) + TRUTH[:, None] * [1.5, 0, 0, 0, 0, 0]
 @pytest.fixture(scope="module")
 def crossed():
     parts = patient_folds(TRUTH, PATIENTS, repeats=3)
-    return cross(linear_reader(FEATURES, TRUTH, PATIENTS), parts, len(TRUTH))
+    return cross_validate(linear_reader(FEATURES, TRUTH, PATIENTS), parts, len(TRUTH))
 
 
 def test_no_score_comes_from_a_fold_that_knew_the_patient():
@@ -30,7 +30,7 @@ def test_no_score_comes_from_a_fold_that_knew_the_patient():
         own[train] = 0.0
         return test.astype(float), own
 
-    crossed = cross(read, patient_folds(TRUTH, PATIENTS), len(TRUTH))
+    crossed = cross_validate(read, patient_folds(TRUTH, PATIENTS), len(TRUTH))
     assert knew == [set()] * 25
     np.testing.assert_array_equal(crossed.score, np.tile(np.arange(80.0)[:, None], 5))
     assert sorted(set(crossed.fold.ravel())) == [0, 1, 2, 3, 4]
@@ -59,12 +59,12 @@ def test_a_reader_that_looks_at_the_test_to_fix_its_threshold_is_caught():
         return score, own
 
     with pytest.raises(mammo.MammoError, match="of its own, and no others"):
-        cross(cheating, patient_folds(TRUTH, PATIENTS, repeats=1), len(TRUTH))
+        cross_validate(cheating, patient_folds(TRUTH, PATIENTS, repeats=1), len(TRUTH))
 
 
 def test_the_threshold_does_not_move_with_the_test_scores(crossed):
     """As a test-set threshold would: shifted test scores are all above a threshold that training has fixed."""
-    shifted = Crossed(crossed.score + 100, crossed.fold, crossed.inner)
+    shifted = CVScores(crossed.score + 100, crossed.fold, crossed.inner)
     assert alarms(TRUTH, shifted).all()
     own = np.isfinite(crossed.inner[:, 0, 2])
     threshold = threshold_at_sensitivity(TRUTH[own], crossed.inner[own, 0, 2], 0.9)
@@ -73,10 +73,10 @@ def test_the_threshold_does_not_move_with_the_test_scores(crossed):
 
 
 def test_the_same_seed_gives_the_same_numbers(crossed):
-    again = cross(linear_reader(FEATURES, TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), len(TRUTH))
-    assert figures(TRUTH, again, PATIENTS) == figures(TRUTH, crossed, PATIENTS)
+    again = cross_validate(linear_reader(FEATURES, TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), len(TRUTH))
+    assert cv_metrics(TRUTH, again, PATIENTS) == cv_metrics(TRUTH, crossed, PATIENTS)
     other = patient_folds(TRUTH, PATIENTS, repeats=3, seed=7)
-    assert figures(TRUTH, cross(linear_reader(FEATURES, TRUTH, PATIENTS), other, 80), PATIENTS) != figures(
+    assert cv_metrics(TRUTH, cross_validate(linear_reader(FEATURES, TRUTH, PATIENTS), other, 80), PATIENTS) != cv_metrics(
         TRUTH, crossed, PATIENTS
     )
 
@@ -88,7 +88,7 @@ def test_the_auc_is_the_mean_over_the_folds_weighted_by_their_pairs(crossed):
         count = TRUTH[here].sum() * (1 - TRUTH[here]).sum()
         right += roc_auc_score(TRUTH[here], crossed.score[here, repeat]) * count
         pairs += count
-    found = figures(TRUTH, crossed, PATIENTS)
+    found = cv_metrics(TRUTH, crossed, PATIENTS)
     assert found["auc"] == pytest.approx(right / pairs)
     assert found["auc_interval"][0] < found["auc"] < found["auc_interval"][1]
     assert 0.65 < found["auc"] < 0.95
@@ -99,8 +99,8 @@ def test_the_auc_is_the_mean_over_the_folds_weighted_by_their_pairs(crossed):
 
 def test_scores_of_different_folds_are_not_compared(crossed):
     """Each fold's model may have a scale and an origin of its own."""
-    moved = Crossed(crossed.score * 3 + 10.0 * crossed.fold, crossed.fold, crossed.inner)
-    assert figures(TRUTH, moved, PATIENTS)["auc"] == pytest.approx(figures(TRUTH, crossed, PATIENTS)["auc"])
+    moved = CVScores(crossed.score * 3 + 10.0 * crossed.fold, crossed.fold, crossed.inner)
+    assert cv_metrics(TRUTH, moved, PATIENTS)["auc"] == pytest.approx(cv_metrics(TRUTH, crossed, PATIENTS)["auc"])
 
 
 def test_where_there_is_nothing_to_find_the_mean_is_a_half():
@@ -108,14 +108,14 @@ def test_where_there_is_nothing_to_find_the_mean_is_a_half():
     for seed in range(12):
         rng = np.random.default_rng(seed)
         features, truth = rng.normal(size=(80, 20)), np.repeat(rng.permutation(np.arange(40) % 2), 2)
-        crossed = cross(linear_reader(features, truth, PATIENTS), patient_folds(truth, PATIENTS, repeats=1), 80)
-        found.append(figures(truth, crossed, PATIENTS)["auc"])
+        crossed = cross_validate(linear_reader(features, truth, PATIENTS), patient_folds(truth, PATIENTS, repeats=1), 80)
+        found.append(cv_metrics(truth, crossed, PATIENTS)["auc"])
     assert abs(np.mean(found) - 0.5) < 4 * np.std(found) / 12**0.5
 
 
 def test_figures_of_some_rows_keep_the_thresholds_of_all(crossed):
     among = np.arange(80) < 40
-    found = figures(TRUTH, crossed, PATIENTS, among=among)
+    found = cv_metrics(TRUTH, crossed, PATIENTS, among=among)
     assert (found["cases"], found["patients"], found["malignant"]) == (40, 20, 20)
     assert found["sensitivity"] == pytest.approx(alarms(TRUTH, crossed)[among & (TRUTH == 1)].mean())
 
@@ -128,9 +128,9 @@ def test_views_are_combined_as_everywhere_else(crossed):
     np.testing.assert_allclose(together.score, crossed.score.reshape(40, 2, 3).mean(axis=1), atol=1e-5)
     np.testing.assert_array_equal(together.fold, crossed.fold[::2])
     np.testing.assert_array_equal(np.isfinite(together.inner), np.isfinite(crossed.inner[::2]))
-    far = Crossed(crossed.score + 40, crossed.fold, crossed.inner + 40)  # where probabilities would all be 1
-    assert figures(TRUTH[::2], by_breast(table, far)[1], PATIENTS[::2])["auc"] == pytest.approx(
-        figures(TRUTH[::2], together, PATIENTS[::2])["auc"]
+    far = CVScores(crossed.score + 40, crossed.fold, crossed.inner + 40)  # where probabilities would all be 1
+    assert cv_metrics(TRUTH[::2], by_breast(table, far)[1], PATIENTS[::2])["auc"] == pytest.approx(
+        cv_metrics(TRUTH[::2], together, PATIENTS[::2])["auc"]
     )
     with pytest.raises(mammo.MammoError, match="laterality"):
         by_breast(table.assign(laterality=None), crossed)
@@ -142,11 +142,11 @@ def test_too_few_patients_are_refused():
 
 
 def test_together_neither_range_nor_offset_of_a_reader_counts(crossed):
-    stretched = Crossed(1000 * crossed.score - 7, crossed.fold, 1000 * crossed.inner - 7)
+    stretched = CVScores(1000 * crossed.score - 7, crossed.fold, 1000 * crossed.inner - 7)
     one, both = together([crossed]), together([crossed, stretched])
     np.testing.assert_allclose(both.score, one.score)
     np.testing.assert_allclose(both.inner, one.inner)
-    assert figures(TRUTH, both, PATIENTS)["auc"] == figures(TRUTH, crossed, PATIENTS)["auc"]
+    assert cv_metrics(TRUTH, both, PATIENTS)["auc"] == cv_metrics(TRUTH, crossed, PATIENTS)["auc"]
 
 
 def test_together_two_readers_know_more_than_one():
@@ -154,24 +154,24 @@ def test_together_two_readers_know_more_than_one():
     parts, found = patient_folds(TRUTH, PATIENTS, repeats=2), []
     for _ in range(2):
         seen = rng.normal(size=(80, 1)) + 1.2 * TRUTH[:, None]
-        found.append(cross(linear_reader(seen, TRUTH, PATIENTS), parts, 80))
-    one, other, both = (figures(TRUTH, each, PATIENTS)["auc"] for each in (*found, together(found)))
+        found.append(cross_validate(linear_reader(seen, TRUTH, PATIENTS), parts, 80))
+    one, other, both = (cv_metrics(TRUTH, each, PATIENTS)["auc"] for each in (*found, together(found)))
     assert both > max(one, other)
 
 
 def test_a_difference_is_that_of_the_figures_and_0_for_twins(crossed):
-    weaker = cross(linear_reader(FEATURES[:, 1:], TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), 80)
+    weaker = cross_validate(linear_reader(FEATURES[:, 1:], TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), 80)
     found = difference(TRUTH, crossed, weaker, PATIENTS)
-    expected = figures(TRUTH, crossed, PATIENTS)["auc"] - figures(TRUTH, weaker, PATIENTS)["auc"]
+    expected = cv_metrics(TRUTH, crossed, PATIENTS)["auc"] - cv_metrics(TRUTH, weaker, PATIENTS)["auc"]
     assert found["difference"] == pytest.approx(expected)
     assert found["difference_interval"][0] > 0  # one column holds all there is to know, and the other has not seen it
-    twins = difference(TRUTH, crossed, Crossed(3 * crossed.score, crossed.fold, crossed.inner), PATIENTS)
+    twins = difference(TRUTH, crossed, CVScores(3 * crossed.score, crossed.fold, crossed.inner), PATIENTS)
     assert twins == {"difference": 0.0, "difference_interval": [0.0, 0.0]}
     some = TRUTH + np.arange(80) % 3 > 0
     among = difference(TRUTH, crossed, weaker, PATIENTS, among=some)["difference"]
-    aucs = [figures(TRUTH, each, PATIENTS, among=some)["auc"] for each in (crossed, weaker)]
+    aucs = [cv_metrics(TRUTH, each, PATIENTS, among=some)["auc"] for each in (crossed, weaker)]
     assert among == pytest.approx(aucs[0] - aucs[1])
-    elsewhere = Crossed(crossed.score, crossed.fold[:, ::-1], crossed.inner)
+    elsewhere = CVScores(crossed.score, crossed.fold[:, ::-1], crossed.inner)
     with pytest.raises(mammo.MammoError, match="same folds"):
         difference(TRUTH, crossed, elsewhere, PATIENTS)
 
@@ -185,7 +185,7 @@ def test_the_interval_of_a_difference_holds_0_for_readers_that_are_equally_good(
     inner = np.zeros((80, 1, 5))
     for _ in range(200):
         shared = TRUTH + rng.normal(size=80) + np.repeat(rng.normal(size=40), 2)
-        both = [Crossed((shared + rng.normal(size=80))[:, None], fold, inner) for _ in range(2)]
+        both = [CVScores((shared + rng.normal(size=80))[:, None], fold, inner) for _ in range(2)]
         low, high = difference(TRUTH, *both, PATIENTS)["difference_interval"]
         held += low <= 0 <= high
     assert held >= 180

@@ -4,9 +4,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.decision import calibrated
-from mammo.delong import auc_variance, interval
-from mammo.groups import COLUMNS
+from mammo.evaluation.calibration import calibrated
+from mammo.evaluation.delong import auc_variance, interval
+from mammo.evaluation.subgroups import COLUMNS
 
 FIGURES = ["auc", "auc_low", "auc_high", "sensitivity", "specificity"]
 
@@ -30,7 +30,7 @@ def scored(patients=400, seed=0):
 
 @pytest.fixture(scope="module")
 def table():
-    return mammo.breakdown(scored()).set_index(["of", "group"])
+    return mammo.subgroup_metrics(scored()).set_index(["of", "group"])
 
 
 def test_one_row_a_level_and_group(table):
@@ -47,7 +47,7 @@ def test_one_row_a_level_and_group(table):
 
 def test_the_levels_are_what_evaluate_says(table):
     for level in ("image", "patient"):
-        report = mammo.evaluate(scored() if level == "image" else mammo.combine(scored(), level))
+        report = mammo.evaluate(scored() if level == "image" else mammo.combine_views(scored(), level))
         row = table.loc["level", level]
         assert row[["auc", "sensitivity", "specificity"]].tolist() == pytest.approx(
             [report["auc"], report["sensitivity"], report["specificity"]]
@@ -91,7 +91,7 @@ def test_too_few_patients_make_no_number(table):
 
 
 def test_a_level_that_cannot_be_had_says_why():
-    rows = mammo.breakdown(scored().drop(columns=["laterality", "density", "lesion_type"])).set_index(["of", "group"])
+    rows = mammo.subgroup_metrics(scored().drop(columns=["laterality", "density", "lesion_type"])).set_index(["of", "group"])
     assert rows.loc["level", "image"][FIGURES].notna().all()
     assert rows.loc["level", "breast"][FIGURES].isna().all()
     assert "laterality" in rows["note"]["level", "breast"]
@@ -100,4 +100,4 @@ def test_a_level_that_cannot_be_had_says_why():
 
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(mammo.MammoError, match="no column probability"):
-        mammo.breakdown(scored().drop(columns="probability"))
+        mammo.subgroup_metrics(scored().drop(columns="probability"))

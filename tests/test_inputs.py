@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo import inputs
-from mammo.inputs import Inputs, ahead, augmented, in_batches, load_images
-from mammo.preprocessing import prepare
+from mammo.data import image_loader
+from mammo.data.image_loader import ImageLoader, prefetch, augment, in_batches, load_images
+from mammo.data.preprocessing import prepare
 
 
 def test_images_come_in_the_order_asked_for(demo):
@@ -16,11 +16,11 @@ def test_images_come_in_the_order_asked_for(demo):
     assert images.shape == (5, 64, 48, 1)
     assert images.dtype == np.float32
     np.testing.assert_array_equal(images[3], prepare(rows.path.iloc[3], (64, 48))[2])
-    np.testing.assert_array_equal(Inputs(rows, (64, 48))[[3, 0, 3]], images[[3, 0, 3]])
+    np.testing.assert_array_equal(ImageLoader(rows, (64, 48))[[3, 0, 3]], images[[3, 0, 3]])
 
 
 def test_every_image_is_followed_by_its_copies(demo):
-    some = Inputs(demo.head(3), (64, 48), copies=[2, 0, 1], seed=1)
+    some = ImageLoader(demo.head(3), (64, 48), n_augmentations=[2, 0, 1], seed=1)
     assert len(some) == 6
     assert list(some.rows) == [0, 0, 0, 1, 2, 2]
     assert list(some.version) == [0, 1, 2, 0, 0, 1]
@@ -28,31 +28,31 @@ def test_every_image_is_followed_by_its_copies(demo):
     np.testing.assert_array_equal(images[[0, 3, 4]], plain)
     assert len({image.tobytes() for image in images}) == 6
     np.testing.assert_array_equal(some[5][0], images[5])
-    other = Inputs(demo.head(3), (64, 48), copies=[2, 0, 1], seed=2)[np.arange(6)]
+    other = ImageLoader(demo.head(3), (64, 48), n_augmentations=[2, 0, 1], seed=2)[np.arange(6)]
     assert [np.array_equal(a, b) for a, b in zip(images, other, strict=True)] == [True, False, False, True, True, False]
 
 
 def test_a_key_stands_for_all_that_an_input_depends_on(demo, tmp_path, monkeypatch):
     def keys(rows, size=(64, 48), **options):
-        return Inputs(rows, size, **options).keys
+        return ImageLoader(rows, size, **options).keys
 
     rows = demo.head(2)
     (tmp_path / "elsewhere").mkdir()
     moved = [shutil.copy(path, tmp_path / "elsewhere") for path in rows.path]
     assert keys(rows) == keys(rows.assign(path=moved)), "the content counts, not the name"
-    before = keys(rows, copies=1, seed=1)
+    before = keys(rows, n_augmentations=1, seed=1)
     assert len(set(before)) == 4
-    assert not set(before) & set(keys(rows, (64, 64), copies=1, seed=1))
-    assert set(before) & set(keys(rows, copies=1, seed=2)) == set(keys(rows)), "only copies hang on the seed"
+    assert not set(before) & set(keys(rows, (64, 64), n_augmentations=1, seed=1))
+    assert set(before) & set(keys(rows, n_augmentations=1, seed=2)) == set(keys(rows)), "only copies hang on the seed"
     monkeypatch.setattr(inputs, "_way_of_preparing", lambda: "another")
-    assert not set(before) & set(keys(rows, copies=1, seed=1))
+    assert not set(before) & set(keys(rows, n_augmentations=1, seed=1))
 
 
 def test_all_files_that_cannot_be_used_are_named_at_once(demo, tmp_path):
     for name in ("one.png", "two.png"):
         (tmp_path / name).write_text("no image")
     rows = demo.head(4).assign(path=[demo.path[0], str(tmp_path / "one.png"), str(tmp_path / "two.png"), demo.path[1]])
-    batches = in_batches(Inputs(rows, (64, 64)), range(4), 1, "reading")
+    batches = in_batches(ImageLoader(rows, (64, 64)), range(4), 1, "reading")
     assert [list(next(batches)[0]) for _ in range(2)] == [[0], [3]], "the others are worked on"
     with pytest.raises(mammo.MammoError, match=r"2 images(.|\n)*one\.png(.|\n)*two\.png"):
         next(batches)
@@ -67,12 +67,12 @@ def test_the_next_one_is_read_meanwhile_and_no_more():
             released.wait(5)
         return -part
 
-    parts = ahead(slow, range(4))
+    parts = prefetch(slow, range(4))
     assert next(parts) == (0, 0)
     released.set()
     assert [*parts] == [(1, -1), (2, -2), (3, -3)]
     assert read == [0, 1, 2, 3]
-    parts = ahead(slow, range(100, 200))
+    parts = prefetch(slow, range(100, 200))
     next(parts)
     parts.close()
     assert len(read) <= 4 + 3, "only what comes next is held in memory"
@@ -82,7 +82,7 @@ def test_changed_copies_keep_range_and_chest_wall():
     image = np.zeros((64, 64, 1), np.float32)
     image[:, :20] = 1
     image[:20, :10] = 0.5
-    changed = np.stack([augmented(image, np.random.default_rng(seed)) for seed in range(16)])
+    changed = np.stack([augment(image, np.random.default_rng(seed)) for seed in range(16)])
     assert changed.dtype == np.float32
     assert changed.min() >= 0
     assert changed.max() <= 1
@@ -98,6 +98,6 @@ def test_a_copy_is_turned_about_its_middle():
     image = np.zeros((96, 64, 1), np.float32)
     image[46:50, 30:34] = 1
     for seed in range(8):
-        rows, columns = np.nonzero(augmented(image, np.random.default_rng(seed))[..., 0] > 0.3)
+        rows, columns = np.nonzero(augment(image, np.random.default_rng(seed))[..., 0] > 0.3)
         assert abs(rows.mean() - 47.5) < 0.05 / 0.9 * 96 + 1
         assert abs(columns.mean() - 31.5) < 0.05 / 0.9 * 64 + 1

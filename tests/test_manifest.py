@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo.manifest import class_indices, rows_of
+from mammo.core.manifest import class_indices, rows_in_split
 
 
 def table(patients=30, images=2, malignant_every=3):
@@ -45,7 +45,7 @@ def test_a_leaking_patient_raises_everywhere(tmp_path):
     for use in (
         mammo.check_manifest,
         lambda m: mammo.save_manifest(m, tmp_path / "m.csv"),
-        lambda m: rows_of(m, "train"),
+        lambda m: rows_in_split(m, "train"),
         lambda m: mammo.evaluate(m.assign(probability=0.5)),
     ):
         with pytest.raises(mammo.MammoError, match="more than one split"):
@@ -117,7 +117,7 @@ def test_normal_counts_as_not_malignant():
 
 def test_a_validation_is_taken_from_the_training_patients_and_the_test_stays(demo):
     owners = demo.assign(split=demo["split"].replace("validation", "train"))
-    table = mammo.with_validation(owners, seed=1)
+    table = mammo.add_validation_split(owners, seed=1)
     pd.testing.assert_series_equal(table["split"] == "test", owners["split"] == "test")
     train, validation = (table[table["split"] == split] for split in ("train", "validation"))
     assert not set(train["patient_id"]) & set(validation["patient_id"])
@@ -125,30 +125,30 @@ def test_a_validation_is_taken_from_the_training_patients_and_the_test_stays(dem
     for part in (train, validation):
         assert 0 < (part["label"] == "malignant").mean() < 1
     with pytest.raises(mammo.MammoError, match="too few to take a validation from"):
-        mammo.with_validation(owners[owners["split"] == "train"].head(8))
+        mammo.add_validation_split(owners[owners["split"] == "train"].head(8))
     with pytest.raises(mammo.MammoError, match="no train images"):
-        mammo.with_validation(owners[owners["split"] == "test"])
+        mammo.add_validation_split(owners[owners["split"] == "test"])
 
 
 def test_squares_may_be_several_of_an_image_but_not_the_same(demo):
     lesions = demo.dropna(subset=["x"]).head(2)
     twice = pd.concat([lesions, lesions.assign(x=lesions["x"] + 5), lesions])
-    squares = mammo.lesion_squares(twice)
+    squares = mammo.lesion_patches(twice)
     assert len(squares) == 4
-    assert len(mammo.manifest.squares_of(squares)) == 4
-    assert mammo.manifest.squares_of(lesions) == [None, None]
+    assert len(mammo.manifest.patches_of(squares)) == 4
+    assert mammo.manifest.patches_of(lesions) == [None, None]
     with pytest.raises(mammo.MammoError, match="listed twice"):
         mammo.check_manifest(pd.concat([squares, squares]))
     with pytest.raises(mammo.MammoError, match="no column radius: nobody has located them"):
-        mammo.lesion_squares(lesions.drop(columns="radius"))
+        mammo.lesion_patches(lesions.drop(columns="radius"))
     with pytest.raises(mammo.MammoError, match="has no rows"):
-        mammo.lesion_squares(lesions.assign(x=None))
-    assert mammo.lesion_squares(lesions, side=100)["square"].tolist() == [100.0, 100.0]
+        mammo.lesion_patches(lesions.assign(x=None))
+    assert mammo.lesion_patches(lesions, side=100)["square"].tolist() == [100.0, 100.0]
     unnamed = lesions.assign(label=[None, *lesions["label"].iloc[1:]])
-    assert len(mammo.lesion_squares(unnamed)) == 1, "what nobody has named is left out"
+    assert len(mammo.lesion_patches(unnamed)) == 1, "what nobody has named is left out"
 
 
 def test_squares_survive_the_csv(demo, tmp_path):
-    squares = mammo.lesion_squares(demo)
+    squares = mammo.lesion_patches(demo)
     again = mammo.load_manifest(mammo.save_manifest(squares, tmp_path / "squares.csv"))
-    assert mammo.manifest.squares_of(again) == mammo.manifest.squares_of(squares)
+    assert mammo.manifest.patches_of(again) == mammo.manifest.patches_of(squares)

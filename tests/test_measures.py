@@ -3,8 +3,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
-from mammo import measures
-from mammo.decision import calibrated, log_odds
+from mammo.evaluation import metrics
+from mammo.evaluation.calibration import calibrated, log_odds
 
 
 def drawn(draws=20, images=150, steps=40, seed=0):
@@ -34,7 +34,7 @@ def test_each_draw_has_the_value_that_scikit_learn_gives_it(ours, theirs, steps)
 
 
 def test_a_share_of_nothing_is_no_number():
-    assert measures.share([True, False], np.array([[1, 3], [0, 0]])) == pytest.approx([0.25, np.nan], nan_ok=True)
+    assert measures.weighted_mean([True, False], np.array([[1, 3], [0, 0]])) == pytest.approx([0.25, np.nan], nan_ok=True)
 
 
 def test_each_draw_has_its_own_calibration():

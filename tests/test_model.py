@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.model import LAST_CONVOLUTION, read_folder
+from mammo.models.resnet50 import LAST_CONVOLUTION
+from mammo.models.saved_model import read_folder
 
 
 def test_it_is_the_model_of_the_design(model):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo import network, prediction
-from mammo.decision import settled
+from mammo.models import runtimes
+from mammo.inference import classifier
+from mammo.evaluation.prediction_sets import is_stable
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 openvino = pytest.importorskip("openvino", reason="openvino is not installed")
@@ -35,7 +36,7 @@ def test_the_answer_is_the_same(saved, exported, demo, runtime, precision, toler
         one, other = slow.predict(path), fast.predict(path)
         assert other.probability == pytest.approx(one.probability, abs=tolerance)
         assert other.warnings == one.warnings
-        assert (other.possible, other.above_threshold) == (one.possible, one.above_threshold)
+        assert (other.prediction_set, other.above_threshold) == (one.prediction_set, one.above_threshold)
         if precision == "float32":
             np.testing.assert_allclose(other.heatmap, one.heatmap, atol=0.01)
 
@@ -48,7 +49,7 @@ def test_pixels_apart_and_the_rest_are_the_whole(exported):
     float32 = {"INFERENCE_PRECISION_HINT": "f32"}
     pixels = core.compile_model(before, "CPU", float32)(x)[0]
     found = core.compile_model(after, "CPU", float32)(pixels).values()
-    for part, expected in zip(found, network.in_openvino(exported)(x), strict=True):
+    for part, expected in zip(found, network.openvino_runtime(exported)(x), strict=True):
         np.testing.assert_allclose(part, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -70,7 +71,7 @@ def test_only_what_is_doubtful_is_asked_again(exported, monkeypatch):
 
     monkeypatch.setattr(network, "in_openvino", lambda folder, precision="float32": run(precision))
     answers = mammo.load_classifier(exported, "openvino", "bfloat16").run(said[:, None, None, None])
-    again = ~settled(said, card, network.BFLOAT16_ERROR)
+    again = ~is_stable(said, card, network.BFLOAT16_ERROR)
     assert asked == [("bfloat16", 250), ("float32", again.sum())]
     assert 0 < again.sum() < 200
     np.testing.assert_array_equal(answers[1], again[:, None, None] * np.ones((250, 3, 2)))

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.decision import calibrated, positive_predictive_value, possible
+from mammo.evaluation.calibration import calibrated
+from mammo.evaluation.operating_point import positive_predictive_value
+from mammo.evaluation.prediction_sets import prediction_set
 
 
 def test_what_serves_is_what_was_trained(model, saved, demo, report):
@@ -21,7 +23,7 @@ def test_what_serves_is_what_was_trained(model, saved, demo, report):
 
 def test_the_second_class_is_malignant(model, demo):
     """The probability is the model's output number 1, and evaluation counts label malignant as 1."""
-    from mammo.inputs import load_images
+    from mammo.data.image_loader import load_images
 
     out = model.predict_on_batch(load_images(demo.head(3), (64, 64)))
     np.testing.assert_allclose(mammo.predict_manifest(model, demo.head(3)).probability, out[:, 1], atol=1e-6)
@@ -46,7 +48,7 @@ def test_a_prediction_carries_all_that_is_needed_to_judge_it(saved, demo):
 )
 def test_where_the_threshold_and_what_remains_differ_the_answer_says_so(saved, demo, probability, remains, said):
     prediction = mammo.load_classifier(saved).predict(demo.path[0])
-    prediction = replace(prediction, probability=probability, threshold=0.4, possible=(remains,))
+    prediction = replace(prediction, probability=probability, threshold=0.4, prediction_set=(remains,))
     assert ("says otherwise" in str(prediction)) == said
 
 
@@ -84,8 +86,8 @@ def test_the_answer_says_what_remains_possible_and_what_it_is_worth(saved, demo)
     card = classifier.card
     for path in demo.path[:12]:
         prediction = classifier.predict(path, prevalence=0.3)
-        names = tuple(np.array(mammo.CLASS_NAMES)[possible(prediction.probability, card["conformal"])])
-        assert prediction.possible == names
+        names = tuple(np.array(mammo.CLASS_NAMES)[prediction_set(prediction.probability, card["conformal"])])
+        assert prediction.prediction_set == names
         assert prediction.uncertain == (len(names) == 2)
         assert ("Uncertain" in str(prediction)) == prediction.uncertain
         worth = positive_predictive_value(card["sensitivity"], card["specificity"], 0.3)

@@ -6,16 +6,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 import mammo
-from mammo.preprocessing import (
-    _otsu,
-    breast_mask,
-    find_breast,
-    mask_on_breast,
-    model_input,
-    on_original,
-    prepare,
-    shape_doubt,
-)
+from mammo.data.preprocessing import _otsu, breast_mask, find_breast, mask_on_breast, model_input, on_original, prepare, shape_warning
 from mammo.synthetic import draw_patient, phantom
 
 
@@ -51,10 +42,10 @@ def test_labels_are_not_breast(image):
     assert overlap(mask, breast_mask(image)) > 0.98
 
 
-def implant(image, breast, share):
+def implant(image, breast, fraction):
     """The middle of the breast as bright as silicone."""
     depth = ndimage.distance_transform_edt(np.pad(breast, 1, constant_values=True))[1:-1, 1:-1]
-    return np.where(breast & (depth >= np.quantile(depth[breast], 1 - share)), np.float32(0.97), image)
+    return np.where(breast & (depth >= np.quantile(depth[breast], 1 - fraction)), np.float32(0.97), image)
 
 
 def raised(image, level):
@@ -151,10 +142,10 @@ def test_a_breast_has_a_chest_wall_and_a_slice_or_a_photograph_has_none(image, m
     rows, columns = np.mgrid[-1:1:300j, -1:1:240j]
     disc = np.where(np.hypot(rows, columns) < 0.8, 0.6, 0).astype(np.float32)
     part = slice(None, None, -1 if mirrored else 1)
-    assert shape_doubt(find_breast(image[:, part])) is None
-    assert "no straight chest wall" in shape_doubt(find_breast(disc[:, part]))
+    assert shape_warning(find_breast(image[:, part])) is None
+    assert "no straight chest wall" in shape_warning(find_breast(disc[:, part]))
     everywhere = (0.5 + 0.3 * np.hypot(rows, columns)).astype(np.float32)
-    assert "to both sides" in shape_doubt(find_breast(everywhere))
+    assert "to both sides" in shape_warning(find_breast(everywhere))
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo import quantised
+from mammo.models import weights
 
 RNG = np.random.default_rng(0)
 ARRAYS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from mammo.radiomics import VALUES, radiomics
+from mammo.research.radiomics import VALUES, radiomics
 
 
 def texture(seed, sigma):

@@ -17,8 +17,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 import mammo
-from mammo.reading import scale_to_unit
-from mammo.reading.mammogram import grey_from_channels
+from mammo.io import scale_to_unit
+from mammo.io.mammogram import grey_from_channels
 
 SIDE = 128
 RAMP = np.linspace(0, 1, SIDE * SIDE, dtype=np.float64).reshape(SIDE, SIDE)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.reading.ljpeg import read_ics
+from mammo.io.ddsm_ljpeg import read_ics
 
 HEIGHT, WIDTH = 120, 130
 GREY = ((np.arange(WIDTH) * 29 + np.arange(HEIGHT)[:, None] * 7) % 4096).astype(np.uint16)

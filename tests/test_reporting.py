@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import mammo
-from mammo.card import card_text, check_card
-from mammo.reporting import CLAIM, EMPTY, RECORDED, TRIPOD, checklist
+from mammo.models.model_card import card_text, check_card
+from mammo.models.checklists import CLAIM, EMPTY, RECORDED, TRIPOD, checklist
 
 DEMO = json.loads((Path(mammo.__file__).parent / "demo" / "card.json").read_text())
 

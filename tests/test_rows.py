@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo.folds import cross, figures, linear_reader, patient_folds
-from mammo.rows import COLUMNS, groups_of, markdown, measured_rows, pairs_of
+from mammo.research.cross_validation import cross_validate, cv_metrics, linear_reader, patient_folds
+from mammo.research.tables import COLUMNS, subgroup_masks, markdown, measured_rows, pairs_of
 
 TABLE = pd.DataFrame(
     {
@@ -25,23 +25,23 @@ def said():
     rng, patients = np.random.default_rng(0), TABLE["patient_id"].to_numpy()
     parts = patient_folds(TRUTH, patients, repeats=1)
     seen = {"good": rng.normal(size=(96, 3)) + 3 * TRUTH[:, None], "none": rng.normal(size=(96, 3))}
-    return {name: cross(linear_reader(values, TRUTH, patients), parts, 96) for name, values in seen.items()}
+    return {name: cross_validate(linear_reader(values, TRUTH, patients), parts, 96) for name, values in seen.items()}
 
 
 def test_a_group_with_too_few_patients_is_named(capsys):
     everyone = np.arange(96)
-    assert list(groups_of(TABLE, "site", everyone)) == ["one"]
+    assert list(subgroup_masks(TABLE, "site", everyone)) == ["one"]
     assert "Without site two: 2 patients of a class are too few, 10 are needed." in capsys.readouterr().out
-    assert groups_of(TABLE, "site", everyone[60:]) == {}, "those who are only learned from do not count"
+    assert subgroup_masks(TABLE, "site", everyone[60:]) == {}, "those who are only learned from do not count"
     assert "Without site one: 7 patients of a class are too few, 10 are needed." in capsys.readouterr().out
-    assert groups_of(TABLE, None, everyone) == {}
+    assert subgroup_masks(TABLE, None, everyone) == {}
     with pytest.raises(mammo.MammoError, match="There are path, patient_id"):
-        groups_of(TABLE, "sight", everyone)
+        subgroup_masks(TABLE, "sight", everyone)
 
 
 def test_a_group_is_measured_on_its_own_rows(said):
     rows = list(
-        measured_rows(figures, TABLE, [said["good"]], breasts=False, groups=groups_of(TABLE, "view", np.arange(96)))
+        measured_rows(cv_metrics, TABLE, [said["good"]], breasts=False, groups=subgroup_masks(TABLE, "view", np.arange(96)))
     )
     assert [(row["of"], row["cases"]) for row in rows] == [("images", 96), ("CC", 48), ("MLO", 48)]
     line = markdown({"size": "2 x 2", "features": "good", "reader": "linear"} | rows[0], COLUMNS)

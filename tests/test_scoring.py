@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo import scoring
+from mammo.inference import score_folder
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_every_file_has_a_row_and_the_answer_of_predict(films, classifier, tmp_p
         alone = classifier.predict(films / row.file)
         assert row.probability == pytest.approx(alone.probability, abs=1e-5)
         assert row.above_threshold == alone.above_threshold
-        assert row.answer == ("uncertain" if alone.uncertain else alone.possible[0])
+        assert row.answer == ("uncertain" if alone.uncertain else alone.prediction_set[0])
         assert set(row.warnings.split(". ")) == set(" ".join(alone.warnings).split(". "))
     assert "not an image" in table["error"].iloc[5]
     assert table["probability"].isna().tolist() == [False] * 5 + [True]

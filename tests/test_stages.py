@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.backend import tf
-from mammo.inputs import load_images
-from mammo.model import FEATURES, HEAD
-from mammo.stages import CUT, frozen_features, frozen_stages, head_of, last_stage, take_over
+from mammo.core.backend import tf
+from mammo.data.image_loader import load_images
+from mammo.models.resnet50 import FEATURES, HEAD
+from mammo.training.frozen_backbone import CUT, frozen_features, frozen_stages, head_of, last_stage, take_over
 
 
 @pytest.fixture(scope="module", params=[(96, 64), (64, 160)])  # an odd and an even number of cells before the cut

@@ -18,13 +18,13 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.preprocessing import find_breast
-from mammo.storage import MACHINE, write_whole
-from mammo.synthetic import draw_patient, phantom, reader
+from mammo.data.preprocessing import find_breast
+from mammo.core.files import MACHINE, write_atomically
+from mammo.synthetic import draw_patient, phantom, lesion_classifier
 from mammo.synthetic.acquisition import LOOKS, draw_acquisition, with_labels
-from mammo.synthetic.files import FORMATS, extension, write_image
+from mammo.synthetic.image_writers import FORMATS, extension, write_image
 from mammo.synthetic.lesions import CALCIFICATIONS, DESCRIPTIONS, MASSES, Lesion, draw_lesion, render
-from mammo.synthetic.reader import cross_validated_auc
+from mammo.synthetic.lesion_classifier import cross_validated_auc
 from mammo.synthetic.realism import spectral_exponent, statistics
 from mammo.synthetic.texture import power_law_field
 
@@ -440,7 +440,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="full"):
-        write_whole(tmp_path / "file", fails_halfway)
+        write_atomically(tmp_path / "file", fails_halfway)
     assert not list(tmp_path.iterdir())
 
 

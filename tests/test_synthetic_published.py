@@ -7,7 +7,7 @@ import pytest
 
 import mammo
 from mammo.datasets import cbis_ddsm
-from mammo.reading.facts import read_mask
+from mammo.io.headers_and_masks import read_mask
 from mammo.synthetic import cbis_ddsm_folder
 
 

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo import inputs, training
-from mammo.model import HEAD
-from mammo.training import class_weights
+from mammo.data import image_loader
+from mammo.training import fine_tuning
+from mammo.models.resnet50 import HEAD
+from mammo.training.fine_tuning import class_weights
 
 
 def weights_by_layer(model):
@@ -21,7 +22,7 @@ def changed_layers(before, after):
 
 def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
     before = weights_by_layer(fresh_model)
-    history = mammo.train_head(fresh_model, demo, epochs=2, copies=1)
+    history = mammo.train_head(fresh_model, demo, epochs=2, n_augmentations=1)
     assert changed_layers(before, weights_by_layer(fresh_model)) == set(HEAD)
     assert {"loss", "val_loss", "auc", "val_auc"} <= set(history)
     assert len(history["loss"]) == 2
@@ -32,7 +33,7 @@ def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_pa
     table = mammo.generate_dataset(tmp_path / "d", patients=20, seed=4, image_size=(192, 144), processes=1)
     for path in table.path[table.split == "test"]:
         Path(path).unlink()
-    mammo.train_head(fresh_model, table, epochs=1, copies=0)
+    mammo.train_head(fresh_model, table, epochs=1, n_augmentations=0)
     losses = iter([2.0, 1.0])
     monkeypatch.setattr(training, "_score", lambda *given: {"val_loss": next(losses), "val_auc": 0.5})  # so it is kept
     before = weights_by_layer(fresh_model)
@@ -51,7 +52,7 @@ def test_validation_images_are_not_changed_and_training_images_are(fresh_model, 
         return x
 
     monkeypatch.setattr(inputs, "augmented", spy)
-    mammo.train_head(fresh_model, demo, epochs=1, copies=2, cache=tmp_path)
+    mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=2, cache=tmp_path)
     assert len(seen) == 2 * int((demo.split == "train").sum())
 
 
@@ -61,8 +62,8 @@ def test_what_is_frozen_runs_once_whatever_the_epochs_and_the_stage(fresh_model,
     monkeypatch.setattr(
         inputs, "prepare", lambda path, *given, **more: prepared.append(path) or inner(path, *given, **more)
     )
-    mammo.train_head(fresh_model, demo, epochs=3, copies=1, cache=tmp_path)
-    mammo.fine_tune(fresh_model, demo, epochs=2, copies=1, cache=tmp_path)
+    mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=1, cache=tmp_path)
+    mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=1, cache=tmp_path)
     assert sorted(prepared) == sorted(map(Path, demo.path[demo.split != "test"]))
 
 
@@ -72,7 +73,7 @@ def test_interrupted_training_goes_on_to_the_same_end(fresh_model, demo, tmp_pat
 
     def run(folder):
         fresh_model.set_weights(start)
-        return stage(fresh_model, demo, epochs=3, copies=0, learning_rate=1e-4, cache=tmp_path / folder)
+        return stage(fresh_model, demo, epochs=3, n_augmentations=0, learning_rate=1e-4, cache=tmp_path / folder)
 
     whole, end = run("one"), fresh_model.get_weights()
 
@@ -111,23 +112,23 @@ def test_what_was_asked_otherwise_is_not_gone_on_with(fresh_model, demo, tmp_pat
     monkeypatch.setattr(training, "SAVE_EVERY_S", 0)
     monkeypatch.setattr(training, "_score", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        mammo.train_head(fresh_model, demo, epochs=3, copies=0, cache=tmp_path)
+        mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0, cache=tmp_path)
     monkeypatch.setattr(training, "_score", score)
     train = demo[demo["split"] == "train"]
     last = train["patient_id"] == train["patient_id"].iloc[-1]
-    ahead = pd.concat([train[~last], train[last].assign(split="validation"), demo[demo["split"] == "validation"]])
-    for manifest, options in ((demo, {"epochs": 1}), (demo, {"epochs": 3, "patience": 2}), (ahead, {"epochs": 3})):
+    prefetch = pd.concat([train[~last], train[last].assign(split="validation"), demo[demo["split"] == "validation"]])
+    for manifest, options in ((demo, {"epochs": 1}), (demo, {"epochs": 3, "patience": 2}), (prefetch, {"epochs": 3})):
         fresh_model.set_weights(start)
-        history = mammo.train_head(fresh_model, manifest, copies=0, cache=tmp_path, **options)
+        history = mammo.train_head(fresh_model, manifest, n_augmentations=0, cache=tmp_path, **options)
         assert len(history["loss"]) <= options["epochs"]
     assert "Resumed" not in capsys.readouterr().out
 
 
 def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
     monkeypatch.setenv("MAMMO_PRECISION", "float32")
-    mammo.train_head(fresh_model, demo, epochs=1, copies=0)
+    mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=0)
     assert "Computing in float32, as" in capsys.readouterr().out
-    mammo.train_head(fresh_model, demo, epochs=1, copies=0, precision="bfloat16")
+    mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=0, precision="bfloat16")
     assert "Computing in bfloat16." in capsys.readouterr().out
     with pytest.raises(mammo.MammoError, match="not 'int8'"):
         mammo.train_head(fresh_model, demo, epochs=1, precision="int8")
@@ -138,15 +139,15 @@ def test_half_the_digits_learn_the_same(fresh_model, demo):
 
     def run(precision):
         fresh_model.set_weights(start)
-        return mammo.fine_tune(fresh_model, demo, epochs=2, copies=0, learning_rate=1e-4, precision=precision)["loss"]
+        return mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=1e-4, precision=precision)["loss"]
 
     assert run("bfloat16") == pytest.approx(run("float32"), rel=0.05)
 
 
 def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
-    mammo.train_head(fresh_model, demo, epochs=5, copies=0, learning_rate=3e-5)  # else one class for all is better
+    mammo.train_head(fresh_model, demo, epochs=5, n_augmentations=0, learning_rate=3e-5)  # else one class for all is better
     before = weights_by_layer(fresh_model)
-    mammo.fine_tune(fresh_model, demo, epochs=1, copies=0, learning_rate=100.0)
+    mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=100.0)
     assert not changed_layers(before, weights_by_layer(fresh_model))
     assert "left as it was" in capsys.readouterr().out
 
@@ -155,7 +156,7 @@ def test_it_learns_what_can_be_learned(fresh_model, demo):
     """Labels that follow the view, CC or MLO: for those a frozen random backbone is enough."""
     views = demo.assign(label=demo["view"].map({"CC": "benign", "MLO": "malignant"}), patient_id=demo.index.astype(str))
     history = mammo.train_head(
-        fresh_model, mammo.split_by_patient(views, seed=0), epochs=40, copies=0, learning_rate=3e-5
+        fresh_model, mammo.split_by_patient(views, seed=0), epochs=40, n_augmentations=0, learning_rate=3e-5
     )
     assert max(history["val_auc"]) > 0.9
 
@@ -165,14 +166,14 @@ def test_the_seed_decides(fresh_model, demo):
 
     def run(seed):
         fresh_model.set_weights(start)
-        return mammo.train_head(fresh_model, demo, epochs=1, copies=1, seed=seed)["loss"]
+        return mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=1, seed=seed)["loss"]
 
     assert run(1) == pytest.approx(run(1), rel=1e-4)
     assert run(1) != pytest.approx(run(2), rel=1e-4)
 
 
 def test_the_best_epoch_is_kept(fresh_model, demo):
-    history = mammo.train_head(fresh_model, demo, epochs=12, copies=0, patience=2, learning_rate=1e-4)
+    history = mammo.train_head(fresh_model, demo, epochs=12, n_augmentations=0, patience=2, learning_rate=1e-4)
     scored = mammo.predict_manifest(fresh_model, demo[demo.split == "validation"])
     truth = (scored.label == "malignant").to_numpy()
     p = np.clip(np.where(truth, scored.probability, 1 - scored.probability), 1e-7, 1)

@@ -4,19 +4,11 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo import training
-from mammo.backend import keras
-from mammo.inputs import Inputs
-from mammo.manifest import class_indices
-from mammo.transfer import (
-    UpsideDown,
-    computed,
-    fine_tuned_reader,
-    frozen_maps,
-    frozen_values,
-    mobilenet,
-    pooled,
-)
+from mammo.training import fine_tuning
+from mammo.core.backend import keras
+from mammo.data.image_loader import ImageLoader
+from mammo.core.manifest import class_indices
+from mammo.research.frozen_features import FlippedImages, computed, fine_tuned_reader, frozen_maps, frozen_values, mobilenet, pooled
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +17,23 @@ def lesions(demo):
 
 
 def test_upside_down_is_that_and_has_a_name_of_its_own(demo):
-    inputs = Inputs(demo.head(3), (64, 48))
-    turned = UpsideDown(inputs)
+    inputs = ImageLoader(demo.head(3), (64, 48))
+    turned = FlippedImages(inputs)
     np.testing.assert_array_equal(turned[[1, 2]], inputs[[1, 2]][:, ::-1])
     assert not set(turned.keys) & set(inputs.keys)
     assert len(turned) == 3
 
 
 def test_frozen_values_are_computed_once(model, demo, tmp_path, monkeypatch):
-    inputs = Inputs(demo.head(5), (64, 64))
+    inputs = ImageLoader(demo.head(5), (64, 64))
     first = frozen_values(model, inputs, tmp_path, "float32")
     assert first.shape == (5, 2048)
-    monkeypatch.setattr(Inputs, "__getitem__", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(ImageLoader, "__getitem__", lambda *_: pytest.fail("read again"))
     np.testing.assert_array_equal(frozen_values(model, inputs, tmp_path, "float32"), first)
 
 
 def test_pooled_maps_are_the_pooled_features(model, demo, tmp_path):
-    inputs = Inputs(demo.head(5), (64, 64))
+    inputs = ImageLoader(demo.head(5), (64, 64))
     maps = frozen_maps(model, inputs, tmp_path, "float32")
     assert maps[[0]].shape == (1, 2, 2, 2048)
     np.testing.assert_allclose(pooled(maps), frozen_values(model, inputs, tmp_path, "float32"), rtol=2e-3, atol=1e-3)
@@ -51,7 +43,7 @@ def test_the_yardstick_is_given_what_it_was_trained_on(demo, tmp_path):
     """Pixels from -1 to 1, three times the same, whatever is in the file of weights."""
     network = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(64, 64, 3))
     network.save_weights(tmp_path / "mobilenet.weights.h5")
-    inputs = Inputs(demo.head(3), (64, 64))
+    inputs = ImageLoader(demo.head(3), (64, 64))
     found = computed(mobilenet(tmp_path / "mobilenet.weights.h5", (64, 64)), inputs, tmp_path)
     expected = network.predict(np.repeat(2 * inputs[np.arange(3)] - 1, 3, axis=-1), verbose=0)
     np.testing.assert_allclose(found[np.arange(3)], expected, rtol=2e-3, atol=1e-3)
@@ -95,7 +87,7 @@ def test_fine_tuning_itself_learns(lesions, tmp_path, monkeypatch):
     short = {"train_head": training.train_head, "fine_tune": training.fine_tune}
     few = {"epochs": 2, "copies": 0, "learning_rate": 1e-5}  # at 1e-3 it would be sure of everything
     monkeypatch.setattr(training, "train_head", lambda *a, **k: short["train_head"](*a, **k, **few))
-    monkeypatch.setattr(training, "fine_tune", lambda *a, **k: short["fine_tune"](*a, **k, copies=0))
+    monkeypatch.setattr(training, "fine_tune", lambda *a, **k: short["fine_tune"](*a, **k, n_augmentations=0))
     patients = lesions["patient_id"].to_numpy()
     test = np.flatnonzero(np.isin(patients, list(dict.fromkeys(patients))[:4]))
     train = np.setdiff1d(np.arange(len(lesions)), test)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo import plots
-from mammo.decision import SCREENING_PREVALENCE
-from mammo.errors import MammoError
+from mammo.core.errors import MammoError
+from mammo.evaluation.operating_point import SCREENING_PREVALENCE
 
 if TYPE_CHECKING:
-    from mammo.prediction import Prediction
+    from mammo.inference.prediction import Prediction
 
 SAMPLE = "cases/sfm-malign-0/1-280.dcm"
 SAMPLE_CREDIT = (

@@ -33,8 +33,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.published import as_manifest, check_counts
-from mammo.errors import MammoError
+from mammo.core.errors import MammoError
+from mammo.datasets._tables import as_manifest, check_counts
 
 SOURCE = "BreakHis"
 PUBLISHED = {

@@ -37,8 +37,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from mammo.datasets.outlines import circle_of_mask
-from mammo.datasets.published import (
+from mammo.core.errors import MammoError
+from mammo.datasets._geometry import circle_of_mask
+from mammo.datasets._tables import (
     SIDES,
     as_manifest,
     check_counts,
@@ -50,8 +51,7 @@ from mammo.datasets.published import (
     read_table,
     translated,
 )
-from mammo.errors import MammoError
-from mammo.reading.facts import image_size, is_mask, read_mask
+from mammo.io.headers_and_masks import image_size, is_mask, read_mask
 
 SOURCE = "CBIS-DDSM"
 KINDS = ("mass", "calc")

@@ -28,7 +28,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.published import (
+from mammo.core.errors import MammoError
+from mammo.core.manifest import LABELS as KNOWN
+from mammo.datasets._tables import (
     as_manifest,
     check_counts,
     check_files,
@@ -39,9 +41,7 @@ from mammo.datasets.published import (
     read_table,
     translated,
 )
-from mammo.errors import MammoError
-from mammo.manifest import LABELS as KNOWN
-from mammo.reading.facts import side_and_view
+from mammo.io.headers_and_masks import side_and_view
 
 SOURCE = "CMMD"
 PUBLISHED = {"patients": 1775, "images": 5202}

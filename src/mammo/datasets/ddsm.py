@@ -36,18 +36,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.outlines import circle_of_outline, follow_chain
-from mammo.datasets.published import (
-    as_manifest,
-    check_counts,
-    check_files,
-    gravest,
-    in_order,
-    left_out,
-    translated,
-)
-from mammo.errors import MammoError
-from mammo.reading.ljpeg import read_ics
+from mammo.core.errors import MammoError
+from mammo.datasets._geometry import circle_of_outline, follow_chain
+from mammo.datasets._tables import as_manifest, check_counts, check_files, gravest, in_order, left_out, translated
+from mammo.io.ddsm_ljpeg import read_ics
 
 SOURCE = "DDSM"
 PUBLISHED = {"cases": 2620, "films": 10_480}

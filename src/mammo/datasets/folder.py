@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.errors import MammoError
-from mammo.manifest import CLASS_NAMES, LABELS, check_manifest
+from mammo.core.errors import MammoError
+from mammo.core.files import list_files
+from mammo.core.manifest import CLASS_NAMES, LABELS, check_manifest
 
 ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".bmp", ".webp", ""}
-JUNK = {"DICOMDIR", "Thumbs.db", "desktop.ini"}  # what archives and file managers leave behind
 
 
 def manifest(root, patient_pattern: str) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def manifest(root, patient_pattern: str) -> pd.DataFrame:
     pattern = _compiled(patient_pattern)
     rows = []
     for label in LABELS:
-        for path in files_below(root / label):
+        for path in list_files(root / label):
             rows.append({"path": str(path.resolve()), "label": label, "patient_id": _patient(path, root, pattern)})
     if not rows:
         raise MammoError(f"{root} holds no images.")
@@ -53,13 +53,6 @@ def _compiled(patient_pattern: str) -> re.Pattern:
     if pattern.groups < 1:
         raise MammoError(rf"patient_pattern {patient_pattern!r} has no group: put the id in brackets, like r'(P\d+)_'.")
     return pattern
-
-
-def files_below(root: Path) -> list[Path]:
-    """The files in a folder and its sub-folders, in order, without hidden ones and JUNK."""
-    return [
-        path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in JUNK and path.name[0] != "."
-    ]
 
 
 def _patient(path: Path, root: Path, pattern: re.Pattern) -> str:

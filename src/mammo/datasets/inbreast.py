@@ -37,8 +37,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.datasets.outlines import circle_of_box, circle_of_outline
-from mammo.datasets.published import (
+from mammo.core.errors import MammoError
+from mammo.datasets._geometry import circle_of_box, circle_of_outline
+from mammo.datasets._tables import (
     SIDES,
     as_manifest,
     check_counts,
@@ -49,7 +50,6 @@ from mammo.datasets.published import (
     read_table,
     translated,
 )
-from mammo.errors import MammoError
 
 SOURCE = "INbreast"
 PUBLISHED = {f"BI-RADS {birads}": n for birads, n in {"1": 67, "2": 220, "3": 23, "4": 43, "5": 49, "6": 8}.items()}

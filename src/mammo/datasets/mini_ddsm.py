@@ -29,8 +29,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.outlines import circle_of_mask
-from mammo.datasets.published import (
+from mammo.core.errors import MammoError
+from mammo.datasets._geometry import circle_of_mask
+from mammo.datasets._tables import (
     SIDES,
     as_manifest,
     check_counts,
@@ -41,8 +42,7 @@ from mammo.datasets.published import (
     read_table,
     translated,
 )
-from mammo.errors import MammoError
-from mammo.reading.facts import read_mask
+from mammo.io.headers_and_masks import read_mask
 
 SOURCE = "Mini-DDSM"
 PUBLISHED = {"films": 7808, "Cancer cases": 679, "Benign cases": 671, "Normal cases": 602}

@@ -28,8 +28,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.published import as_manifest, check_counts, check_files, in_order
-from mammo.errors import MammoError
+from mammo.core.errors import MammoError
+from mammo.datasets._tables import as_manifest, check_counts, check_files, in_order
 
 SOURCE = "mini-MIAS"
 PUBLISHED = {"films": 322, "patients": 161, "normal films": 207, "benign films": 63, "malignant films": 52}

@@ -30,8 +30,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammo.datasets.outlines import circle_of_box
-from mammo.datasets.published import (
+from mammo.core.errors import MammoError
+from mammo.datasets._geometry import circle_of_box
+from mammo.datasets._tables import (
     as_manifest,
     check_counts,
     check_files,
@@ -41,7 +42,6 @@ from mammo.datasets.published import (
     read_table,
     translated,
 )
-from mammo.errors import MammoError
 
 SOURCE = "VinDr-Mammo"
 PUBLISHED = {"images": 20_000, "examinations": 5_000, "training images": 16_000, "test images": 4_000}

@@ -91,7 +91,7 @@ def with_labels(image: np.ndarray, text: str, at_left: bool, unit: Acquisition, 
     draw.text((column, row), text, fill=0.15 if on_label else 0.92, font=font)
     image = np.array(picture)
     top, bottom, left, right = (
-        round(share * side) for share, side in zip(unit.border, (height, height, width, width), strict=True)
+        round(fraction * side) for fraction, side in zip(unit.border, (height, height, width, width), strict=True)
     )
     white = np.float32(rng.uniform(0.85, 0.97))
     image[:top], image[height - bottom :], image[:, :left], image[:, width - right :] = white, white, white, white

@@ -12,13 +12,13 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from mammo.errors import MammoError
-from mammo.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
-from mammo.reading import MIN_SIDE
-from mammo.storage import is_left, write_whole
+from mammo.core.errors import MammoError
+from mammo.core.files import is_abandoned, write_atomically
+from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
+from mammo.io import MIN_SIDE
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
-from mammo.synthetic.files import FORMATS, extension, write_image, write_png
+from mammo.synthetic.image_writers import FORMATS, extension, write_image, write_png
 from mammo.synthetic.lesions import DESCRIPTIONS
 from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 
@@ -109,7 +109,7 @@ def _once(folder: Path, number: int, write, **drawn) -> list[dict]:
         if all((folder / row[column]).is_file() for row in rows for column in PATH_COLUMNS if row.get(column)):
             return rows
     rows = write(folder, number, **drawn)
-    write_whole(truth, lambda path: path.write_text(json.dumps(rows, indent=1)))
+    write_atomically(truth, lambda path: path.write_text(json.dumps(rows, indent=1)))
     return rows
 
 
@@ -130,7 +130,7 @@ def _claim(folder: Path, settings: dict) -> None:
     card, parts = folder / "dataset.json", [folder / name for name in ("images", "masks", "truth")]
     try:
         for stale in [*folder.glob("dataset.json.*.partial"), *(p for part in parts for p in part.glob("*.partial"))]:
-            if is_left(stale):  # what is younger may be another process at work
+            if is_abandoned(stale):  # what is younger may be another process at work
                 stale.unlink()
         if folder.exists() and any(path.suffix != ".partial" for path in folder.iterdir()):
             if not _is_ours(card):
@@ -143,7 +143,7 @@ def _claim(folder: Path, settings: dict) -> None:
             for part in parts:
                 if part.exists():
                     shutil.rmtree(part)
-        write_whole(card, lambda path: path.write_text(_settings_text(settings)))
+        write_atomically(card, lambda path: path.write_text(_settings_text(settings)))
     except OSError as error:
         raise MammoError(f"The data set cannot be written to {folder} ({error}). Choose another folder.") from None
 

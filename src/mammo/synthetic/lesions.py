@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from mammo.synthetic.forms import FORMS, REACH
+from mammo.synthetic.lesion_shapes import FORMS, REACH
 
 PROFILE = 0.8  # brightness at the share u of the mask's area, counted from its rim, is u**PROFILE; 0.5 were a ball
 ANGLE = {"CC": 0.0, "MLO": np.deg2rad(50)}  # how far the X-ray tube is turned

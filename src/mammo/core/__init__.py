@@ -1,0 +1,1 @@
+"""What everything else stands on: the manifest, files, errors, and Keras without its log lines."""

@@ -1,0 +1,194 @@
+"""The table of images: one row an image, stored as CSV, split by patient.
+
+    manifest = mammo.load_manifest("my_data/manifest.csv")
+    manifest = mammo.split_by_patient(manifest, seed=0)
+
+Columns: `path, label, patient_id, laterality, view, split, source` and, where known, `lesion_type, density,
+mask_path, x, y, radius` (pixels of the file; x to the right, y down). `label` is `benign`, `malignant` or
+`normal`. Paths are relative to the CSV's folder on disk and absolute in memory. Where there is a column `patch_size`, a
+row is not a whole image but the square of that side (pixels) around x, y: `lesion_patches` makes such a table.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mammo.core.errors import MammoError
+from mammo.core.files import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASS_NAMES = ("benign", "malignant")
+LABELS = (*CLASS_NAMES, "normal")
+SPLITS = ("train", "validation", "test")
+NEEDED = ("path", "label", "patient_id")
+PATH_COLUMNS = ("path", "mask_path")
+PATCH = ("x", "y", "patch_size")
+MARGIN, SMALLEST = 2.0, 32  # of a patch: its side in diameters of the lesion, and in pixels
+
+
+def load_manifest(path) -> pd.DataFrame:
+    """Read a manifest and check it; raises MammoError that names the rows at fault."""
+    import pandas as pd  # costs as much time and memory as an answer, which needs no table
+
+    path = Path(path)
+    if not path.is_file():
+        raise MammoError(f"{path}: there is no such manifest. Generate one, or build one with mammo.datasets.")
+    try:
+        manifest = pd.read_csv(path, dtype={"patient_id": str, "path": str}, keep_default_na=True)
+    except ValueError as error:  # what is damaged, and what is not text
+        raise MammoError(f"{path.name} cannot be read as a CSV table ({error}).") from None
+    for column in manifest.columns.intersection(PATH_COLUMNS):
+        known = manifest[column].notna()
+        manifest[column] = manifest[column].astype(object)
+        manifest.loc[known, column] = [str((path.parent / p).resolve()) for p in manifest.loc[known, column]]
+    check_manifest(manifest)
+    missing = [p for p in manifest["path"] if not Path(p).is_file()]
+    if missing:
+        raise MammoError(f"{path.name} names {len(missing)} images that do not exist, first {missing[0]}.")
+    return manifest
+
+
+def save_manifest(manifest: pd.DataFrame, path) -> Path:
+    """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder."""
+    check_manifest(manifest)
+    path = Path(path)
+    table = manifest.copy()
+    for column in table.columns.intersection(PATH_COLUMNS):
+        known = table[column].notna()
+        folder = path.parent.resolve()
+        table.loc[known, column] = [
+            Path(os.path.relpath(Path(p).resolve(), folder)).as_posix() for p in table.loc[known, column]
+        ]
+    write_atomically(path, lambda part: table.to_csv(part, index=False))
+    return path
+
+
+def check_manifest(manifest: pd.DataFrame) -> None:
+    """Raise MammoError if a needed column is missing, a label or split unknown, or a patient in two splits."""
+    absent = [column for column in NEEDED if column not in manifest]
+    if absent:
+        raise MammoError(f"The manifest has no column {', '.join(absent)}; it needs {', '.join(NEEDED)}.")
+    if manifest.empty:
+        raise MammoError("The manifest has no rows.")
+    for column in NEEDED:
+        empty = manifest.index[manifest[column].isna()]
+        if len(empty):
+            raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
+    strange = sorted(set(manifest["label"]) - set(LABELS))
+    if strange:
+        raise MammoError(f"Unknown labels {strange}; use {', '.join(LABELS)}.")
+    twice = manifest["path"][manifest.duplicated(["path", *(PATCH if "patch_size" in manifest else ())])]
+    if len(twice):
+        raise MammoError(f"{len(twice)} images are listed twice, first {twice.iloc[0]}.")
+    if "split" not in manifest:
+        return
+    strange = sorted(set(manifest["split"].dropna()) - set(SPLITS))
+    if strange:
+        raise MammoError(f"Unknown splits {strange}; use {', '.join(SPLITS)}.")
+    splits = manifest.groupby("patient_id")["split"].nunique(dropna=False)
+    leaking = splits.index[splits > 1]
+    if len(leaking):
+        raise MammoError(
+            f"{len(leaking)} patients are in more than one split, first {leaking[0]}: what is learned from one "
+            "image would be tested on another of the same breast. Use mammo.split_by_patient."
+        )
+
+
+def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: int = 0) -> pd.DataFrame:
+    """The manifest with a new `split` column, all images of a patient in one split.
+
+    `fractions` are the shares of patients in train, validation and test, and sum to 1. Patients are
+    stratified by their gravest label, so that every split has its share of malignant ones.
+    Raises MammoError where a split would lack one of the two classes.
+    """
+    check_manifest(manifest.drop(columns="split", errors="ignore"))
+    if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
+        raise MammoError(f"The three fractions must be positive and sum to 1, not {tuple(fractions)}.")
+    malignant = (manifest["label"] == "malignant").groupby(manifest["patient_id"].astype(str)).any().sort_index()
+    try:
+        train, rest = _halve(malignant, fractions[1] + fractions[2], seed)
+        validation, test = _halve(rest, fractions[2] / (fractions[1] + fractions[2]), seed)
+    except ValueError:
+        raise MammoError(
+            f"{len(malignant)} patients, {int(malignant.sum())} of them malignant, are too few for three splits "
+            "with both classes in each."
+        ) from None
+    split_of = {patient: s for s, part in zip(SPLITS, (train, validation, test), strict=True) for patient in part.index}
+    result = manifest.assign(split=manifest["patient_id"].astype(str).map(split_of))
+    check_manifest(result)
+    return result
+
+
+def add_validation_split(manifest: pd.DataFrame, fraction: float = 0.2, seed: int = 0) -> pd.DataFrame:
+    """The manifest with a share of its training patients as validation; the owner's test stays as it is.
+
+    Raises MammoError where there is no training part, or one of the two would lack a class.
+    """
+    train = rows_in_split(manifest, "train")
+    malignant = (train["label"] == "malignant").groupby(train["patient_id"].astype(str)).any().sort_index()
+    try:
+        _, validation = _halve(malignant, fraction, seed)
+    except ValueError:
+        raise MammoError(f"{len(malignant)} training patients are too few to take a validation from.") from None
+    moved = (manifest["split"] == "train") & manifest["patient_id"].astype(str).isin(validation.index)
+    return manifest.assign(split=manifest["split"].mask(moved, "validation"))
+
+
+def _halve(malignant: pd.Series, fraction: float, seed: int) -> tuple[pd.Series, pd.Series]:
+    from sklearn.model_selection import train_test_split  # costs a third of a second, which an answer need not wait for
+
+    first, second = train_test_split(malignant, test_size=fraction, random_state=seed, stratify=malignant)
+    if malignant.nunique() < 2 or first.nunique() < 2 or second.nunique() < 2:
+        raise ValueError("a class is missing")
+    return first, second
+
+
+def rows_in_split(manifest: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of one split; raises MammoError where there are none or the manifest leaks."""
+    check_manifest(manifest)
+    rows = manifest[manifest["split"] == split] if "split" in manifest else manifest.iloc[:0]
+    if rows.empty:
+        raise MammoError(
+            f"The manifest has no {split} images. Split it first: mammo.add_validation_split(manifest) where the owner "
+            "has split it into train and test, else mammo.split_by_patient(manifest)."
+        )
+    return rows
+
+
+def lesion_patches(lesions: pd.DataFrame, margin: float = MARGIN, side: float | None = None) -> pd.DataFrame:
+    """Located lesions -> a manifest with one row a lesion, whose image is a square around it.
+
+    `lesions` is what `mammo.datasets` gives, or a manifest with `x, y, radius`. The square's side is `margin` times the
+    lesion's diameter, at least 32 pixels, or `side` for all. Rows without a place or a label are left out, and their
+    number is printed; raises MammoError where none is left. It goes wherever a manifest goes: training, prediction,
+    evaluation.
+    """
+    absent = [column for column in ("path", "x", "y", "radius") if column not in lesions]
+    if absent:
+        raise MammoError(f"The lesions have no column {', '.join(absent)}: nobody has located them.")
+    located = lesions.dropna(subset=lesions.columns.intersection(["path", "label", "x", "y", "radius"]))
+    located = located.assign(patch_size=float(side) if side else np.maximum(2 * located["radius"] * margin, SMALLEST))
+    located = located.drop_duplicates(["path", *PATCH]).reset_index(drop=True)
+    if len(located) < len(lesions):
+        gone = len(lesions) - len(located)
+        print(f"{gone} of {len(lesions)} rows have no label, or no place of their own, and are left out.")
+    check_manifest(located)
+    return located
+
+
+def patches_of(manifest: pd.DataFrame) -> list[tuple[float, float, float] | None]:
+    """(x, y, side) of every row, or None where a row is the whole image."""
+    if "patch_size" not in manifest:
+        return [None] * len(manifest)
+    return [tuple(map(float, place)) for place in manifest[list(PATCH)].to_numpy()]
+
+
+def class_indices(manifest: pd.DataFrame) -> np.ndarray:
+    """int64 (rows,): 1 where malignant, else 0 (normal counts as not malignant)."""
+    return (manifest["label"] == CLASS_NAMES[1]).to_numpy().astype(np.int64)

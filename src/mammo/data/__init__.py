@@ -1,0 +1,1 @@
+"""From a file to the model's input, and batches of them."""

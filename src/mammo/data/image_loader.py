@@ -1,0 +1,173 @@
+"""The model's inputs for the rows of a manifest, read when they are needed.
+
+    images = ImageLoader(manifest, image_size=(224, 224), n_augmentations=3)
+    images[[0, 1]]                         # the first image as it is, and the first of its three augmentations
+
+Whatever the number of images, only a few are in memory, and the next ones are read while the network works.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
+
+from mammo.core.errors import MammoError
+from mammo.core.files import sha256_of
+from mammo.core.manifest import patches_of
+from mammo.data.preprocessing import prepare, preprocessing_version
+
+WORKERS = min(8, os.cpu_count() or 1)  # each holds an image of full size
+TURN, MOVE, NEARER = np.radians(15), 0.05, 0.1
+RECIPE = 1  # of the augmentation; raise it whenever the same seed would give another image
+
+
+class ImageLoader:
+    """The model input of every row, each followed by its augmentations; `images[items]` reads them.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+    image_size : (int, int)
+        Height and width in pixels.
+    n_augmentations : int or sequence of int
+        For all rows, or for each of them.
+    seed : int
+        Of the augmentations.
+    """
+
+    def __init__(self, manifest: pd.DataFrame, image_size, n_augmentations=0, seed: int = 0):
+        self.paths = [Path(path) for path in manifest["path"]]
+        self.patches = patches_of(manifest)
+        self.image_size, self.seed = tuple(image_size), seed
+        versions = np.broadcast_to(n_augmentations, len(self.paths)) + 1
+        self.rows = np.repeat(np.arange(len(self.paths)), versions)
+        """The row of the manifest that each item comes from."""
+        self.version = np.concatenate([np.arange(count) for count in versions])
+        """0 for the image as it is, else the number of its augmentation."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, items) -> np.ndarray:
+        """float32 (items, height, width, 1) in [0, 1]; raises one MammoError for all files that cannot be used."""
+        wanted = np.atleast_1d(items)
+        rows = sorted(set(self.rows[wanted]))
+        with ThreadPoolExecutor(WORKERS) as pool:
+            read = dict(zip(rows, pool.map(self._read, rows), strict=True))
+        failed = [str(answer) for answer in read.values() if isinstance(answer, MammoError)]
+        if failed:
+            raise MammoError("\n".join(failed))
+        return np.stack([self._version(read[self.rows[item]], item) for item in wanted])
+
+    def _read(self, row: int):
+        try:
+            return prepare(self.paths[row], self.image_size, patch=self.patches[row]).model_input
+        except MammoError as error:
+            return error
+
+    def _version(self, x: np.ndarray, item: int) -> np.ndarray:
+        if self.version[item] == 0:
+            return x
+        content = int(self._contents[self.rows[item]][:16], 16)
+        return augment(x, np.random.default_rng([self.seed, self.version[item], content]))
+
+    @cached_property
+    def _contents(self) -> list[str]:
+        """The SHA-256 of every file."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return list(pool.map(_sha256_or_nothing, self.paths))
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """What an input depends on: the file's content, the preprocessing, size, augmentation and seed."""
+        made = f"{preprocessing_version()}, augmentation {RECIPE}, {self.image_size}"
+        return [
+            f"{self._contents[row]} {self.patches[row]} {made} {f'{version} {self.seed}' if version else 0}"
+            for row, version in zip(self.rows, self.version, strict=True)
+        ]
+
+
+def _sha256_or_nothing(path: Path) -> str:
+    return sha256_of(path) if path.is_file() else "0" * 64  # reading it will say what is wrong
+
+
+def augment(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a radiographer could have changed in an image (height, width, 1): upside down, turned, moved, nearer.
+
+    The chest wall stays on the left, where prediction will find it too.
+    """
+    height, width, _ = x.shape
+    angle, scale = rng.uniform(-TURN, TURN), rng.uniform(1 - NEARER, 1 + NEARER)
+    upside_down = -1 if rng.random() < 0.5 else 1
+    across, down = rng.uniform(-MOVE, MOVE, 2) * (width, height)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    # Where each place of the result lies in the image, both counted from the middle.
+    matrix = np.array([[cos, -sin * upside_down], [sin, cos * upside_down]])
+    middle = np.array([width, height]) / 2
+    first, second = middle + np.array([across, down]) - matrix @ middle
+    terms = (*matrix[0], first, *matrix[1], second)
+    changed = Image.fromarray(x[..., 0]).transform((width, height), Image.AFFINE, terms, Image.BILINEAR)
+    return np.asarray(changed)[..., None]
+
+
+def load_images(manifest: pd.DataFrame, image_size) -> np.ndarray:
+    """The inputs for all rows of a small manifest, float32 (rows, height, width, 1) in [0, 1]."""
+    return ImageLoader(manifest, image_size)[np.arange(len(manifest))]
+
+
+def prefetch(read: Callable, parts: Iterable) -> Iterator[tuple]:
+    """(part, what `read` made of it) for each part, the next one read while the caller works on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for part in parts:
+            following = part, pool.submit(read, part)
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting:
+            yield waiting[0], waiting[1].result()
+
+
+def in_batches(source, items, batch_size: int, title: str) -> Iterator[tuple]:
+    """(items, `source[items]`) a batch at a time, read ahead, with a progress bar that says how long was waited for it.
+
+    Raises at its end one MammoError that names the files that cannot be used: they are mended at one go.
+    """
+    parts = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
+    failed, waited, begun = [], 0.0, time.perf_counter()
+    with tqdm(total=len(items), desc=title, unit="image") as progress:
+        asked = time.perf_counter()
+        for part, values in prefetch(lambda part: _or_error(source, part), parts):
+            waited += time.perf_counter() - asked
+            if isinstance(values, MammoError):
+                failed += str(values).splitlines()
+            else:
+                yield part, values
+            asked = time.perf_counter()
+            progress.set_postfix_str(f"waiting for files {waited / (asked - begun):.0%}", refresh=False)
+            progress.update(len(part))
+    if failed:
+        listed = "\n".join(sorted(set(failed))[:10])
+        raise MammoError(f"{len(set(failed))} images cannot be used; take them out of the manifest.\n{listed}")
+
+
+def _or_error(source, part):
+    try:
+        return source[part]
+    except MammoError as error:
+        return error
+
+
+def predict_batches(model, source, batch_size: int, title: str) -> np.ndarray:
+    """A Keras model's output for every item of `source` (inputs, or an array), in inference mode."""
+    parts = in_batches(source, np.arange(len(source)), batch_size, title)
+    return np.concatenate([np.asarray(model.predict_on_batch(values), np.float32) for _, values in parts])

@@ -1,0 +1,87 @@
+"""The same film under two names: found by a perceptual hash of its tissue, across splits first.
+
+    pairs = mammo.find_duplicates(manifest)
+
+Two data sets share films, a folder holds a film as DICOM and as PNG, an exam was exported twice: then a model is tested
+on what it has learned. It is a hash by the cosine transform (as pHash: Zauner, Implementation
+and benchmarking of perceptual image hash functions, 2010), not of the picture, whose outline many breasts share, but
+of the grain of the tissue inside it, with the contrast made even.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.fft import dctn
+from scipy.ndimage import gaussian_filter
+from tqdm.auto import tqdm
+
+from mammo.core.manifest import check_manifest
+from mammo.data.preprocessing import prepare
+
+SIDE, WAVES, BLUR = 128, 24, 4  # pixels of the thumbnail, lowest waves kept in each direction, pixels
+NEAR = 0.25  # see `find_duplicates`
+BLOCK = 1000  # images that are compared with all others at once
+
+
+def find_duplicates(manifest: pd.DataFrame, near: float = NEAR) -> pd.DataFrame:
+    """Pairs of images whose hashes differ in a share of at most `near` of their bits.
+
+    One row a pair: `path`, `other`, `distance` in [0, 1], `across_splits`, and `patient_id` and `split` of both
+    (`other_patient_id`, `other_split`); pairs across splits first, then those under two patients, then the nearest.
+    The size of the image, its bit depth and format, and which way it faces do not matter. Reading takes most of the
+    time, a fifteenth of a second an image; 10,000 are then compared within seconds.
+
+    The limit is measured on 322 film and 247 digital mammograms and 400 synthetic ones, 468,996 pairs: the nearest were
+    two images of one breast, at 0.325; left and right of a woman came no nearer than 0.379. 97 of them written again
+    (at half the size, as JPEG of quality 60, with 16 bits, mirrored, with 1 % of noise) were at 0.111 or less from
+    themselves, at a quarter of the size at 0.238 or less. With a gamma of 0.8, 98 % were still found; cut by 3 % above
+    and below, 87 %.
+    Raises MammoError where a file cannot be read or shows no breast.
+    """
+    check_manifest(manifest.drop(columns="split", errors="ignore"))  # a leaking split is no reason not to look
+    manifest = manifest.drop_duplicates("path")  # patches of one film are no duplicates
+    bits = perceptual_hashes(manifest["path"])
+    first, second, distance = _near_pairs(bits, near)
+    a, b = (manifest.iloc[rows].reset_index(drop=True) for rows in (first, second))
+    pairs = pd.DataFrame({"path": a["path"], "other": b["path"], "distance": distance})
+    for column in ("patient_id", "split"):
+        pairs[column], pairs[f"other_{column}"] = a.get(column), b.get(column)
+    pairs["across_splits"] = pairs["split"].notna() & (pairs["split"] != pairs["other_split"])
+    same = pairs["patient_id"] == pairs["other_patient_id"]
+    order = np.lexsort([distance, same, ~pairs["across_splits"]])
+    return pairs.iloc[order].reset_index(drop=True)
+
+
+def perceptual_hashes(paths) -> np.ndarray:
+    """bool (images, WAVES * WAVES - 1): the perceptual hash of each file."""
+    with ThreadPoolExecutor(2) as pool:
+        files = tqdm(pool.map(_thumbnail, paths), total=len(paths), desc="hashes", unit="image")
+        return np.array([perceptual_hash(image) for image in files])
+
+
+def perceptual_hash(image: np.ndarray) -> np.ndarray:
+    """bool (WAVES * WAVES - 1,) of a breast of (SIDE, SIDE) in [0, 1]: the signs of its lowest waves but the mean."""
+    inside = gaussian_filter((image > 0.02).astype(np.float32), BLUR) > 0.9
+    detail = image - gaussian_filter(image, BLUR)
+    even = detail / (np.sqrt(gaussian_filter(detail**2, BLUR)) + 0.01)
+    return dctn(inside * even, norm="ortho")[:WAVES, :WAVES].ravel()[1:] > 0
+
+
+def _thumbnail(path) -> np.ndarray:
+    breast = prepare(path, (SIDE, SIDE)).breast
+    return np.asarray(Image.fromarray(breast.image).resize((SIDE, SIDE), Image.BOX))
+
+
+def _near_pairs(bits: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of the first and of the second image of each near pair, and their distance."""
+    signs = np.where(bits, 1, -1).astype(np.float32)
+    found = []
+    for start in range(0, len(signs), BLOCK):
+        distance = (1 - signs[start : start + BLOCK] @ signs[start:].T / signs.shape[1]) / 2
+        first, second = np.nonzero(np.triu(distance <= near, k=1))
+        found.append((first + start, second + start, distance[first, second]))
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))

@@ -1,0 +1,285 @@
+"""One image -> the breast, oriented, and the model's input.
+
+    breast = find_breast(mammogram.image)
+    x = model_input(breast.image, image_size=(224, 224))
+
+The breast is the largest bright region that is neither a label nor a film border, cut out, everything
+around it set to 0, and mirrored so that the chest wall is on the left. Training and prediction both go
+through `prepare`, so there is no second preprocessing to disagree with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from mammo.core.errors import MammoError
+from mammo.io import Mammogram, read_mammogram
+
+RECIPE = 1  # raise it whenever the same file would give another model input
+LIBRARIES = ("imagecodecs", "numpy", "pillow", "pydicom", "scipy")  # what decodes and resizes pixels
+WORK_SIZE = 256  # the breast is found on an image of this height: speed, and tolerance to grain
+MIN_SHARE, MAX_FILL = 0.03, 0.995
+LOW_CONTRAST = "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
+CELL = 32  # pixels of the model's input to one cell of its last map; cell i is centred on pixel 32 i
+
+
+@dataclass(frozen=True)
+class Breast:
+    """The breast cut out of a mammogram, chest wall on the left."""
+
+    image: np.ndarray
+    """float32 (height, width) in [0, 1], 0 outside the breast, its 99.5th percentile scaled to 1."""
+    box: tuple[int, int, int, int]
+    """First row, first column, row after the last, column after the last, in the original image."""
+    mirrored: bool
+    """True where the original has the chest wall on the right."""
+    mask: np.ndarray
+    """bool, of the original's size: where the breast was found."""
+
+
+def find_breast(image: np.ndarray) -> Breast:
+    """Cut the breast out of a float32 (height, width) image in [0, 1].
+
+    Raises MammoError where nothing looks like a breast.
+    """
+    mask = breast_mask(image)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    part = np.s_[box[0] : box[2], box[1] : box[3]]
+    cut, inside = image[part], mask[part]
+    mirrored = _chest_wall_is_right(mask)
+    if mirrored:
+        cut, inside = cut[:, ::-1], inside[:, ::-1]
+    cut = np.where(inside, cut, np.float32(0))
+    cut /= np.float32(np.percentile(cut[cut > 0], 99.5, overwrite_input=True))
+    return Breast(image=np.clip(cut, 0, 1, out=cut), box=box, mirrored=mirrored, mask=mask)
+
+
+def breast_mask(image: np.ndarray) -> np.ndarray:
+    """bool (height, width): the breast with its pectoral muscle, without labels and film borders.
+
+    Otsu's threshold (IEEE Trans. SMC 9, 1979) on the square root of the smoothed image tolerates a
+    background that is not 0; an opening cuts off what is thin; the largest region that is left is the breast.
+    """
+    shrink = max(1, round(image.shape[0] / WORK_SIZE))
+    small = np.asarray(Image.fromarray(image).reduce(shrink))
+    small = ndimage.gaussian_filter(small, 1)
+    small = np.sqrt(np.clip(small - _background(small), 0, 1))
+    bright = (small > 0.75 * _otsu(small)) & ~_film_borders(small)
+    solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
+    regions, count = ndimage.label(solid)
+    if count == 0:
+        raise MammoError("No breast was found in the image: nothing large is brighter than the background.")
+    sizes = np.bincount(regions.ravel())[1:]
+    breast = regions == 1 + int(sizes.argmax())
+    if breast.mean() < MIN_SHARE:
+        raise MammoError("No breast was found in the image: its bright parts are too small.")
+    breast = ndimage.binary_fill_holes(ndimage.binary_dilation(breast, iterations=2) & bright | breast)
+    if breast.mean() > MAX_FILL:
+        breast = np.ones_like(breast)  # a crop that is all tissue has no background to cut off
+    return _enlarged(breast, shrink, image.shape)
+
+
+def _enlarged(small: np.ndarray, times: int, shape: tuple[int, int]) -> np.ndarray:
+    """A mask of an image that was shrunk so many times, for the whole image; only around the mask is there work."""
+    rows, columns = np.flatnonzero(small.any(axis=1)), np.flatnonzero(small.any(axis=0))
+    top, left = max(0, rows[0] - 1), max(0, columns[0] - 1)
+    whole = np.zeros(shape, bool)
+    part = whole[top * times : (rows[-1] + 2) * times, left * times : (columns[-1] + 2) * times]
+    height, width = part.shape
+    box = (left, top, left + width / times, top + height / times)
+    found = Image.fromarray(small.astype(np.uint8) * 255)
+    part[:] = np.asarray(found.resize((width, height), Image.BILINEAR, box=box)) > 127
+    return whole
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold of scikit-image's `threshold_otsu`, whose import would take as long as finding the breast."""
+    if values.min() == values.max():
+        return float(values.min())
+    counts, edges = np.histogram(values, 256)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, sums = np.cumsum(counts), np.cumsum(counts * middles)
+    above = below[-1] - below[:-1]
+    apart = sums[:-1] / below[:-1] - (sums[-1] - sums[:-1]) / above
+    return float(middles[np.argmax(below[:-1] * above * apart**2)])
+
+
+def _background(small: np.ndarray) -> float:
+    """The darkest level, where much of the image is at it; 0 where nothing is, as in a crop that is all tissue."""
+    darkest = np.percentile(small, 1)
+    return float(darkest) if (small < darkest + 0.04).mean() > 0.15 else 0.0
+
+
+def _film_borders(small: np.ndarray) -> np.ndarray:
+    """Rows or columns at the edge that are white nearly from end to end, with something darker behind them."""
+    white = small > 0.93 * small.max()
+    borders = np.zeros_like(white)
+    reach = max(2, small.shape[0] // 20)
+    for edge, marked in zip(_from_four_sides(white), _from_four_sides(borders), strict=True):
+        white_share = edge[: reach + 2].mean(axis=1)
+        full = np.flatnonzero(white_share[:reach] > 0.8)
+        if len(full) and white_share[full[-1] + 1 :][:2].min(initial=1) < 0.5:
+            marked[: full[-1] + 2] = True
+    return borders
+
+
+def _from_four_sides(array: np.ndarray):
+    return array, array[::-1], array.T, array.T[::-1]
+
+
+def _chest_wall_is_right(mask: np.ndarray) -> bool:
+    """The chest wall is the side of the image along which the breast is longer."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    near = max(1, (columns[-1] - columns[0]) // 10)
+    left = mask[:, columns[0] : columns[0] + near].mean()
+    right = mask[:, columns[-1] + 1 - near : columns[-1] + 1].mean()
+    return bool(right > left)
+
+
+def model_input(breast: np.ndarray, image_size) -> np.ndarray:
+    """Shrink or enlarge a breast to fit `(height, width)`, aspect ratio kept, padded with 0 right and below.
+
+    Returns float32 (height, width, 1) in [0, 1]. Shrinking averages areas, so fine bright detail is
+    dimmed but never skipped.
+    """
+    height, width = image_size
+    scale = min(height / breast.shape[0], width / breast.shape[1])
+    rows, columns = (
+        max(1, min(limit, round(side * scale))) for limit, side in zip(image_size, breast.shape, strict=True)
+    )
+    filter_ = Image.BOX if scale < 1 else Image.BILINEAR
+    fitted = np.asarray(Image.fromarray(breast).resize((columns, rows), filter_))
+    padded = np.zeros((height, width, 1), np.float32)
+    padded[:rows, :columns, 0] = np.clip(fitted, 0, 1)
+    return padded
+
+
+def on_original(values: np.ndarray, breast: Breast) -> np.ndarray:
+    """A map over the model's input, float (height, width), where the original shows the same; 0 outside the box."""
+    scale = min(side / of_breast for side, of_breast in zip(values.shape, breast.image.shape, strict=True))
+    height, width = breast.image.shape
+    part = Image.fromarray(values.astype(np.float32))
+    stretched = np.asarray(part.resize((width, height), Image.BILINEAR, box=(0, 0, width * scale, height * scale)))
+    original = np.zeros(breast.mask.shape, np.float32)
+    top, left, bottom, right = breast.box
+    original[top:bottom, left:right] = stretched[:, ::-1] if breast.mirrored else stretched
+    return original
+
+
+def mask_on_breast(breast: Breast, mask: np.ndarray) -> np.ndarray:
+    """A mask of the original's size, bool, as `breast.image` shows the original: float32 (height, width), 0 or 1."""
+    top, left, bottom, right = breast.box
+    part = mask[top:bottom, left:right].astype(np.float32)
+    return part[:, ::-1] if breast.mirrored else part
+
+
+def image_warnings(mammogram: Mammogram, breast: Breast, shape: str | None) -> tuple[str, ...]:
+    """Warnings about an image, whatever the model: laterality, `shape_warning`'s, contrast."""
+    tissue = breast.image[::4, ::4]
+    tissue = tissue[tissue > 0]
+    flat = tissue.size and np.subtract(*np.percentile(tissue, [95, 5])) < 0.1
+    found = (side_warning(mammogram, breast), shape, LOW_CONTRAST if flat else None)
+    return tuple(warning for warning in found if warning)
+
+
+def side_warning(mammogram: Mammogram, breast: Breast) -> str | None:
+    """A warning where the header has the chest wall on the other side than the image; None where they agree.
+
+    Hung as usual, a left breast has its chest wall on the left; Patient Orientation may say otherwise.
+    """
+    expected = mammogram.chest_wall or {"L": "left", "R": "right"}.get(mammogram.laterality)
+    seen = "right" if breast.mirrored else "left"
+    if expected in (None, seen):
+        return None
+    return (
+        f"By its header ({mammogram.laterality or 'side unknown'}) the chest wall should be on the {expected}, but it "
+        f"looks to be on the {seen}: the image may be mirrored, or filed under the other breast."
+    )
+
+
+def shape_warning(breast: Breast) -> str | None:
+    """A warning where what was found is not breast-shaped: straight along the chest wall, a nipple opposite.
+
+    Of 577 real mammograms 575 keep both limits: along the chest wall at least .76 of the rows are breast, along
+    the other side at most .33 (`benchmarks/breast.py`). Slices of CT are round; most photographs fill the frame.
+    """
+    top, left, bottom, right = breast.box
+    mask = breast.mask[top:bottom, left:right]
+    mask = mask[:, ::-1] if breast.mirrored else mask
+    strip = max(1, round(0.03 * mask.shape[1]))
+    wall, far = mask[:, :strip].any(axis=1).mean(), mask[:, -strip:].any(axis=1).mean()
+    if wall < 0.65:
+        return "What was found has no straight chest wall: is this a mammogram?"
+    if far > 0.4:
+        return "What was found fills the image to both sides: is this a whole mammogram?"
+    return None
+
+
+def place_on_breast(breast: Breast, x: float, y: float) -> tuple[float, float]:
+    """The column and row of `breast.image` that show the place x, y of the original."""
+    top, left, _, right = breast.box
+    return right - 1 - x if breast.mirrored else x - left, y - top
+
+
+def cut_patch(breast: Breast, x: float, y: float, side: float) -> np.ndarray:
+    """The square of `side` pixels around x, y of the original, as `breast.image` shows it; 0 beyond the breast."""
+    column, row = place_on_breast(breast, x, y)
+    half = side / 2
+    extent = column - half, row - half, column + half, row + half
+    size = (max(1, round(side)),) * 2
+    return np.asarray(Image.fromarray(breast.image).transform(size, Image.EXTENT, extent, Image.BILINEAR))
+
+
+def preprocessing_version() -> str:
+    """What a model input depends on besides the file: RECIPE, and the versions of the libraries that touch pixels."""
+    return " ".join([f"preprocessing {RECIPE}", *(f"{name} {_version(name)}" for name in LIBRARIES)])
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A file on its way into the model."""
+
+    mammogram: Mammogram
+    breast: Breast
+    model_input: np.ndarray
+    """float32 (height, width, 1) in [0, 1]."""
+
+
+def prepare(path, image_size, frame: int | None = None, patch=None) -> PreparedImage:
+    """File -> model input: the one path, for training and prediction.
+
+    Parameters
+    ----------
+    path : path
+    image_size : (int, int)
+        Height and width of the model input.
+    frame : int, optional
+        Of a file with several frames, counted from 0.
+    patch : (float, float, float), optional
+        x, y and side of a square, in pixels of the file: the input then shows what lies in there instead of the breast.
+
+    Raises
+    ------
+    MammoError
+        Where the file cannot be read or shows no breast.
+    """
+    mammogram = read_mammogram(path, frame)
+    try:
+        breast = find_breast(mammogram.image)
+    except MammoError as error:
+        raise MammoError(f"{mammogram.file}: {error}") from None
+    shown = breast.image if patch is None else cut_patch(breast, *patch)
+    return PreparedImage(mammogram, breast, model_input(shown, image_size))

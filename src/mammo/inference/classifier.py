@@ -1,0 +1,290 @@
+"""A trained model that predicts files.
+
+classifier = mammo.load_classifier("artifacts/model")
+classifier.predict("image.dcm").probability
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mammo.core.errors import MammoError
+from mammo.core.manifest import CLASS_NAMES
+from mammo.data.preprocessing import PreparedImage, image_warnings, prepare, preprocessing_version, shape_warning
+from mammo.evaluation.combine_views import combine_views
+from mammo.evaluation.operating_point import SCREENING_PREVALENCE, positive_predictive_value
+from mammo.evaluation.prediction_sets import is_stable
+from mammo.inference.out_of_distribution import ood_scores
+from mammo.inference.prediction import Prediction
+from mammo.models import runtimes
+from mammo.models.model_card import ModelCard, card_json, read_card, write_card
+from mammo.models.saved_model import load_saved_model, read_ood_detector, write_ood_detector
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+RUNTIMES = ("keras", "onnx", "openvino")
+NOT_A_MAMMOGRAM = 2.5  # times the limit of known content: above what real mammograms reach
+SYNTHETIC_ONLY = "The model was trained on synthetic images only: its result for a real mammogram means little."
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What is kept of a prepared file until the network has run: no image of full size."""
+
+    file: str
+    laterality: str | None
+    view: str | None
+    array: np.ndarray
+    """float32 (height, width, 1) in [0, 1]."""
+    shape_warning: str | None
+    warnings: tuple[str, ...]
+    """Of the file and the image; the model adds its own."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the model says of one image."""
+
+    probability: float
+    prediction_set: tuple[str, ...]
+    ood_scores: dict[str, float]
+    evidence: np.ndarray
+    warnings: tuple[str, ...]
+
+
+def model_input_of(prepared: PreparedImage) -> ModelInput:
+    """What the model needs of a prepared file, with the warnings about it."""
+    mammogram, breast = prepared.mammogram, prepared.breast
+    shape = shape_warning(breast)
+    warnings = mammogram.warnings + image_warnings(mammogram, breast, shape)
+    return ModelInput(mammogram.file, mammogram.laterality, mammogram.view, prepared.model_input, shape, warnings)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained model with its card; `predict` takes a file."""
+
+    card: ModelCard
+    run: runtimes.Runtime
+    """Model inputs (n, height, width, 1) -> ModelOutputs."""
+    ood_detector: dict[str, np.ndarray] | None = None
+    """Arrays of `mammo.fit_ood_detector`; None where none was fitted."""
+    model: keras.Model | None = None
+    """The Keras model; None for another runtime."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the model's input."""
+        return self.card.image_size
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits that stand for the card and the preprocessing."""
+        return hashlib.sha256(f"{card_json(self.card)} {preprocessing_version()}".encode()).hexdigest()[:12]
+
+    def warm_up(self) -> None:
+        """Run once on an empty image, so that the first file need not wait for the network to be compiled."""
+        self.run(np.zeros((1, *self.image_size, 1), np.float32))
+
+    def predict(self, path, frame: int | None = None, prevalence: float = SCREENING_PREVALENCE) -> Prediction:
+        """Read a file and classify it.
+
+        Parameters
+        ----------
+        path : path
+            Any file that `mammo.read_mammogram` reads.
+        frame : int, optional
+            Of a file with several frames (tomosynthesis), counted from 0.
+        prevalence : float
+            Share of cancers among the images that are scored; what a positive result is worth depends on it.
+
+        Raises
+        ------
+        MammoError
+            Where the file cannot be read, shows no breast, or is no mammogram.
+        """
+        card = self.card
+        sensitivity, specificity = (card.metrics[name].value for name in ("sensitivity", "specificity"))
+        predictive_value = positive_predictive_value(sensitivity, specificity, prevalence)
+        prepared = prepare(path, self.image_size, frame)
+        (assessment,) = self.assess([model_input_of(prepared)])
+        if isinstance(assessment, MammoError):
+            raise assessment
+        return Prediction(
+            probability=assessment.probability,
+            threshold=card.threshold,
+            prediction_set=assessment.prediction_set,
+            coverage=card.conformal.coverage,
+            prevalence=prevalence,
+            predictive_value=predictive_value,
+            ood_scores=assessment.ood_scores,
+            evidence=assessment.evidence,
+            image_size=self.image_size,
+            breast=prepared.breast,
+            mammogram=prepared.mammogram,
+            warnings=assessment.warnings,
+        )
+
+    def predict_patient(self, paths) -> tuple[pd.DataFrame, list[Prediction]]:
+        """Several views of one patient -> a table of the breasts and of the patient, and the prediction for each file.
+
+        The rule is `mammo.combine_views`': the mean of the log-odds in a breast, the higher breast for the patient.
+        Raises MammoError where a file does not say which breast it shows: only DICOM files can.
+        """
+        import pandas as pd  # takes as much time and memory as a prediction; only tables need it
+
+        predictions = [self.predict(path) for path in paths]
+        unknown = [each.mammogram.file for each in predictions if each.mammogram.laterality is None]
+        if unknown or not predictions:
+            raise MammoError(
+                f"Which breast is it in {', '.join(unknown) or 'no file at all'}? Views are combined by the laterality "
+                "in their DICOM headers; predict such files one by one."
+            )
+        views = pd.DataFrame(
+            [("", each.mammogram.laterality, each.probability) for each in predictions],
+            columns=["patient_id", "laterality", "probability"],
+        )
+        breasts = combine_views(views, "breast").assign(of=lambda table: table["laterality"] + " breast")
+        table = pd.concat([breasts, combine_views(views).assign(of="patient")])
+        return table[["of", "probability"]], predictions
+
+    def assess(self, images: Sequence[ModelInput]) -> list[Assessment | MammoError]:
+        """The model's assessment of each image, computed as one batch; a MammoError in place of one that is refused."""
+        outputs = self.run(np.stack([image.array for image in images]))
+        return [self._assessment(image, outputs[index]) for index, image in enumerate(images)]
+
+    def _assessment(self, image: ModelInput, outputs: runtimes.ModelOutputs) -> Assessment | MammoError:
+        distance = ood_scores(outputs, self.ood_detector) if self.ood_detector else {}
+        if distance.get("content", 0) > (1 if image.shape_warning else NOT_A_MAMMOGRAM):
+            return MammoError(
+                f"{image.file} does not look like a mammogram: it is at {distance['content']:.1f} times the "
+                f"limit that 99 of 100 images known to the model keep. {image.shape_warning or ''} Choose a mammogram."
+            )
+        probability = float(self.card.calibration(float(outputs.probabilities[1])))
+        possible = self.card.conformal.prediction_set(probability) | (max(distance.values(), default=0.0) > 1)
+        return Assessment(
+            probability=probability,
+            prediction_set=tuple(name for name, is_possible in zip(CLASS_NAMES, possible, strict=True) if is_possible),
+            ood_scores=distance,
+            evidence=outputs.evidence,
+            warnings=image.warnings + tuple(self._warnings(distance)),
+        )
+
+    def _warnings(self, distance: dict[str, float]):
+        if set(self.card.sources) <= {"synthetic", "noise"}:
+            yield SYNTHETIC_ONLY
+        for name, what in (("texture", "grain or sharpness"), ("content", "content")):
+            if distance.get(name, 0) > 1:
+                yield (
+                    f"The image's {what} is out of distribution: at {distance[name]:.1f} times the limit that 99 of "
+                    "100 known images keep. The result means little here."
+                )
+
+    def export(self, folder) -> Path:
+        """Write the same model for ONNX Runtime and OpenVINO; returns the folder.
+
+            classifier.export("fast")
+            mammo.load_classifier("fast", runtime="onnx")
+
+        The folder may be the one that the classifier was loaded from. Raises MammoError where a package for it is
+        missing, or the folder holds another model.
+        """
+        folder = Path(folder)
+        if self.model is None:
+            raise MammoError("This classifier was exported already; copy its folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "card.json").is_file() and read_card(folder) != self.card:
+            raise MammoError(f"{folder} holds another model. Choose another folder.")
+        runtimes.export(self.model, folder)
+        if self.ood_detector is not None:
+            write_ood_detector(folder, self.ood_detector)
+        write_card(folder, self.card)
+        return folder
+
+
+def load_classifier(folder=None, runtime: str = "keras", precision: str = "float32") -> Classifier:
+    """A classifier from a folder that `save_classifier` wrote; without one, the demo classifier of the package.
+
+    Parameters
+    ----------
+    folder : path, optional
+    runtime : "keras", "onnx" or "openvino"
+        The last two need a folder that `Classifier.export` has written to, and run without TensorFlow: ONNX Runtime
+        starts at once and takes a third of the memory, OpenVINO processes more images a second.
+    precision : "float32" or "bfloat16"
+        bfloat16 goes with OpenVINO; where its error could change a result, the image is computed again in float32.
+
+    Raises
+    ------
+    MammoError
+        Where the folder's model cannot be trusted.
+    """
+    if runtime not in RUNTIMES:
+        raise MammoError(f"runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}.")
+    if precision != "float32" and runtime != "openvino":
+        raise MammoError(f'precision={precision!r} needs runtime="openvino".')
+    if runtime != "keras":
+        classifier = _load_exported(folder, runtime, precision)
+    else:
+        saved = _load_demo() if folder is None else load_saved_model(folder)
+        classifier = Classifier(saved.card, runtimes.keras_runtime(saved.model), saved.ood_detector, saved.model)
+    if classifier.card.class_names != CLASS_NAMES:
+        raise MammoError(f"The model in {folder} predicts {classifier.card.class_names}, not {CLASS_NAMES}.")
+    return classifier
+
+
+def _load_demo():
+    from mammo.models.demo import load_demo_model  # imports TensorFlow, which takes seconds
+
+    return load_demo_model()
+
+
+def _load_exported(folder, runtime: str, precision: str) -> Classifier:
+    if folder is None:
+        raise MammoError('Export the demo model first: mammo.load_classifier().export("fast"), and load "fast".')
+    folder = Path(folder)
+    card = read_card(folder)
+    if runtime == "onnx":
+        run = runtimes.onnx_runtime(folder)
+    else:
+        run = runtimes.openvino_runtime(folder, precision)
+        if precision == "bfloat16":
+            run = _unstable_again(run, runtimes.openvino_runtime(folder), card)
+    return Classifier(card, run, read_ood_detector(folder, card))
+
+
+def _unstable_again(fast: runtimes.Runtime, exact: runtimes.Runtime, card: ModelCard) -> runtimes.Runtime:
+    """`fast`, but outputs whose error could change the result are computed by `exact`."""
+
+    def run(x):
+        outputs = fast(x)
+        stable = is_stable(
+            outputs.probabilities[:, 1], runtimes.BFLOAT16_ERROR, card.calibration, card.threshold, card.conformal
+        )
+        if not stable.all():
+            again = exact(x[~stable])
+            for name in ("probabilities", "evidence", "texture", "content"):
+                getattr(outputs, name)[~stable] = getattr(again, name)
+        return outputs
+
+    return run
+
+
+def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
+    """The manifest with a column `probability`: the model's own for malignant, before calibration.
+
+    Raises one MammoError that names the files that cannot be used.
+    """
+    from mammo.data.image_loader import ImageLoader, predict_batches  # imports pandas, which a single file need not
+    from mammo.models.saved_model import image_size_of
+
+    predicted = predict_batches(model, ImageLoader(manifest, image_size_of(model)), batch_size, "predicting")
+    return manifest.assign(probability=predicted[:, 1].astype(np.float64))

@@ -1,0 +1,101 @@
+"""Out-of-distribution detection: is this image like those that the model knows? A distance between features.
+
+    detector = mammo.fit_ood_detector(model, manifest)
+    mammo.save_classifier("my_model", model, report, ood_detector=detector)
+
+Two layers are used. The third stage responds to texture: grain, sharpness, film or digital. The last one responds to
+content: breast or something else. In each, the distance is Mahalanobis' along the directions in which known images vary
+most, and the plain distance across them, in multiples of what 99 of 100 known images keep within.
+
+References
+----------
+K. Lee et al., A simple unified framework for detecting out-of-distribution samples and adversarial attacks, NeurIPS
+2018.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mammo.core.errors import MammoError
+from mammo.core.manifest import rows_in_split
+from mammo.models.runtimes import LAYERS, ModelOutputs, features_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIRECTIONS, FEWEST, INSIDE = 48, 40, 0.99
+PARTS = ("mean", "spread", "axes", "scale", "limits")
+
+
+def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np.ndarray]:
+    """Fit the detector on the validation images; half of the patients set the limits.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `mammo.build_model`.
+    manifest : DataFrame
+        With its `split` column.
+    seed : int
+        Of the halving.
+
+    Returns
+    -------
+    dict of arrays
+        For `mammo.save_classifier`.
+
+    Raises
+    ------
+    MammoError
+        Where there are fewer than 40 validation images.
+    """
+    from mammo.core.backend import keras  # TensorFlow, which using a fitted detector does not need
+    from mammo.data.image_loader import ImageLoader, predict_batches
+    from mammo.models.saved_model import image_size_of
+
+    rows = rows_in_split(manifest, "validation")
+    patients = np.random.default_rng(seed).permutation(rows["patient_id"].unique())
+    sets_limits = rows["patient_id"].isin(patients[: len(patients) // 2]).to_numpy()
+    if min(sets_limits.sum(), (~sets_limits).sum()) < FEWEST // 2:
+        raise MammoError(f"There are {len(rows)} validation images; an out-of-distribution detector needs {FEWEST}.")
+    symbols = features_of(model)
+    network = keras.Model(model.input, keras.layers.Concatenate()(symbols))
+    values = predict_batches(network, ImageLoader(rows, image_size_of(model)), 32, "features")
+    learned, start = {}, 0
+    for name, symbol in zip(LAYERS, symbols, strict=True):
+        part = _compressed(values[:, start : start + symbol.shape[1]])
+        start += symbol.shape[1]
+        mean, spread = part[~sets_limits].mean(axis=0), part[~sets_limits].std(axis=0) + 1e-3
+        known = (part[~sets_limits] - mean) / spread
+        _, lengths, axes = np.linalg.svd(known, full_matrices=False)
+        count = min(DIRECTIONS, len(known) // 3)
+        found = (mean, spread, axes[:count].astype(np.float16), lengths[:count] / np.sqrt(len(known)), np.ones(2))
+        learned |= {f"{name}_{kind}": np.asarray(array) for kind, array in zip(PARTS, found, strict=True)}
+        both = _both_distances(part[sets_limits], learned, name)
+        learned[f"{name}_limits"] = np.quantile(both, (1 + INSIDE) / 2, axis=0, method="higher")
+    return {name: array if array.dtype == np.float16 else array.astype(np.float32) for name, array in learned.items()}
+
+
+def ood_scores(outputs: ModelOutputs, detector: dict[str, np.ndarray]) -> dict[str, float]:
+    """How far one image's texture and content are from the known ones; few known images are above 1."""
+    scores = {}
+    for name in LAYERS:
+        both = _both_distances(_compressed(getattr(outputs, name)[None]), detector, name)
+        scores[name] = float((both / detector[f"{name}_limits"]).max())
+    return scores
+
+
+def _both_distances(values: np.ndarray, detector: dict, name: str) -> np.ndarray:
+    """(n, 2): along the directions of known images, and across them."""
+    mean, spread, axes, scale = (detector[f"{name}_{kind}"].astype(np.float64) for kind in PARTS[:4])
+    away = (values - mean) / spread
+    along = away @ axes.T
+    return np.stack([np.sqrt(((along / scale) ** 2).mean(axis=1)), np.linalg.norm(away - along @ axes, axis=1)], axis=1)
+
+
+def _compressed(values: np.ndarray) -> np.ndarray:
+    """Square roots: means of activations have long tails."""
+    return np.sqrt(np.maximum(np.asarray(values, np.float64), 0))

@@ -1,0 +1,151 @@
+"""Score every file in a folder -> a table of results.
+
+    table = mammo.score_folder("films", "scores.csv")
+
+Rows are written as they come. The same command goes on where it was interrupted, and a file that cannot be used is a
+row with the reason. Whatever the number of files, only a few images are in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from mammo.core.errors import MammoError
+from mammo.core.files import list_files
+from mammo.data.preprocessing import prepare
+from mammo.inference.classifier import Classifier, ModelInput, load_classifier, model_input_of
+
+COLUMNS = ("file", "laterality", "view", "probability", "above_threshold", "answer", "warnings", "error", "model")
+BATCH = 16
+AS_TEXT = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}  # a file's name may be in any encoding
+
+
+def score_folder(folder, table, classifier: Classifier | None = None, workers: int = 2) -> pd.DataFrame:
+    """Score every file in a folder and its sub-folders; write, and return, a table with a row for each.
+
+    Files that have a row already are not scored again: delete the table to begin anew.
+
+    Parameters
+    ----------
+    folder : path
+    table : path
+        The CSV file to write or to continue. Columns: `file` (relative to the folder), `laterality` and `view` (where
+        the header says them), `probability` (calibrated), `above_threshold`, `answer` (benign, malignant or uncertain),
+        `warnings`, `error` (the reason why there is no result), and `model` (an id of the model card and the
+        preprocessing).
+    classifier : Classifier, optional
+        Without one it is the demo model.
+    workers : int
+        Threads that read files.
+
+    Raises
+    ------
+    MammoError
+        For a folder without files, and for a table of something else, of another model or another preprocessing.
+    """
+    folder, table = Path(folder), Path(table)
+    classifier = classifier or load_classifier()
+    names, done = files_to_score(folder, table), _rows_in(table, classifier.id)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("a", **AS_TEXT) as file, tqdm(total=len(names), unit="file") as progress:
+        writer = csv.DictWriter(file, COLUMNS)
+        if file.tell() == 0:
+            writer.writeheader()
+        new = [name for name in names if name.encode(errors=AS_TEXT["errors"]).decode() not in done]
+        progress.update(len(names) - len(new))
+        for rows in scored(classifier, folder, new, workers):
+            writer.writerows(rows)
+            file.flush()
+            progress.update(len(rows))
+    return read_scores(table)
+
+
+def files_to_score(folder: Path, table: Path) -> list[str]:
+    """The files to score, relative to the folder; raises MammoError where there are none."""
+    files = [path for path in list_files(folder) if path.resolve() != table.resolve()]
+    names = [path.relative_to(folder).as_posix() for path in files]
+    if not names:
+        raise MammoError(f"There are no files in {folder}. Check the path and the spelling.")
+    return names
+
+
+def read_scores(table: Path) -> pd.DataFrame:
+    """A table of scores, as it was written."""
+    words = dict.fromkeys(set(COLUMNS) - {"file", "probability", "above_threshold"}, object)
+    empty = {column: [""] for column in COLUMNS if column != "file"}  # a file may be called NA
+    return pd.read_csv(table, dtype={"file": str} | words, na_values=empty, keep_default_na=False)
+
+
+def is_begun(table: Path, columns: Sequence[str]) -> bool:
+    """Whether there is a table of scores already; raises MammoError for a file that is none."""
+    if not table.exists() or table.stat().st_size == 0:
+        return False
+    with table.open(**AS_TEXT) as file:
+        if file.readline().rstrip("\r\n") != ",".join(columns):
+            raise MammoError(f"{table} is not a table of scores. Name another file, or delete this one.")
+    return True
+
+
+def _rows_in(table: Path, model: str) -> set[str]:
+    """The files that the table has a row for; what an interruption left of a last row is cut off."""
+    if not is_begun(table, COLUMNS):
+        return set()
+    content = table.read_bytes()
+    with table.open("r+b") as file:
+        file.truncate(content.rfind(b"\n") + 1)
+    scores = read_scores(table)
+    others = set(scores["model"]) - {model}
+    if others:
+        raise MammoError(
+            f"{table} holds scores of another model or preprocessing ({min(others)}, not {model}). Name another table."
+        )
+    return set(scores["file"])
+
+
+def scored(classifier: Classifier, folder: Path, names: list[str], workers: int = 2) -> Iterator[list[dict]]:
+    """Rows for a batch of files at a time; the next batch is read while the model works on this one."""
+    size = classifier.image_size
+
+    def read(name: str) -> ModelInput | MammoError:
+        try:
+            return model_input_of(prepare(folder / name, size))
+        except MammoError as error:
+            return error
+
+    with ThreadPoolExecutor(workers) as pool:
+        batches = [[(name, pool.submit(read, name)) for name in names[:BATCH]]]
+        for start in itertools.count(BATCH, BATCH):
+            batches.append([(name, pool.submit(read, name)) for name in names[start : start + BATCH]])
+            batch = batches.pop(0)
+            if not batch:
+                return
+            yield _rows(classifier, {name: reading.result() for name, reading in batch})
+
+
+def _rows(classifier: Classifier, images: dict[str, ModelInput | MammoError]) -> list[dict]:
+    """The rows of a batch, by the name of the file."""
+    results = {name: image for name, image in images.items() if isinstance(image, MammoError)}
+    readable = {name: image for name, image in images.items() if name not in results}
+    if readable:
+        results |= dict(zip(readable, classifier.assess(list(readable.values())), strict=True))
+    rows = []
+    for name, image in images.items():
+        row, result = {"file": name, "model": classifier.id}, results[name]
+        if name in readable:
+            row |= {"laterality": image.laterality, "view": image.view}
+        if isinstance(result, MammoError):
+            row["error"] = " ".join(str(result).split())
+        else:
+            row["probability"] = f"{result.probability:.6f}"
+            row["above_threshold"] = result.probability >= classifier.card.threshold
+            row["answer"] = result.prediction_set[0] if len(result.prediction_set) == 1 else "uncertain"
+            row["warnings"] = " ".join(result.warnings)
+        rows.append(row)
+    return rows

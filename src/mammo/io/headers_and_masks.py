@@ -1,0 +1,72 @@
+"""What the header of an image says, and masks: for the readers of data sets, which need no grey values.
+
+Nothing but size, side and view leaves a header.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image
+
+from mammo.core.errors import MammoError
+from mammo.io.dicom import laterality_of, looks_like_dicom, view_of
+from mammo.io.mammogram import check_size
+
+NEARLY = 16  # of 255 grey levels; a mask that went through JPEG is not quite black and white
+
+
+def image_size(path) -> tuple[int, int]:
+    """Height and width in pixels; raises MammoError where the file states none."""
+    path = Path(path)
+    try:
+        if looks_like_dicom(path):
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"], force=True)
+            return int(header.Rows), int(header.Columns)
+        with Image.open(path) as picture:
+            return picture.size[::-1]
+    except Exception as error:  # a damaged file fails anywhere inside the decoders
+        raise MammoError(f"{path} does not say its size ({error}). Download it again.") from None
+
+
+def side_and_view(path) -> tuple[str | None, str | None]:
+    """`"L"` or `"R"`, and `"CC"`, `"MLO"` or another view, as a DICOM header says; None where it does not."""
+    path = Path(path)
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+    except Exception as error:
+        raise MammoError(f"{path} is no DICOM file ({error}). Download it again.") from None
+    return laterality_of(header), view_of(header) or None
+
+
+def read_mask(path) -> np.ndarray:
+    """bool (height, width), True where a mask is bright; raises MammoError where the file is no mask."""
+    values = _values(path)
+    if not _black_and_white(values):
+        raise MammoError(f"{path} is no mask: it has more than two grey values.")
+    return values > int(values.max()) / 2
+
+
+def is_mask(path) -> bool:
+    """True where an image has two grey values, or nearly so after JPEG."""
+    return _black_and_white(_values(path))
+
+
+def _values(path) -> np.ndarray:
+    path = Path(path)
+    check_size(path, *image_size(path))
+    try:
+        if looks_like_dicom(path):
+            return pydicom.dcmread(path, force=True).pixel_array
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("L"))
+    except Exception as error:
+        raise MammoError(f"{path} cannot be read ({error}). Download it again.") from None
+
+
+def _black_and_white(values: np.ndarray) -> bool:
+    high = int(values.max())
+    nearly = high * NEARLY // 255
+    return values.ndim == 2 and bool(((values > nearly) & (values < high - nearly)).mean() < 0.01)

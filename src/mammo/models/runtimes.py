@@ -1,0 +1,211 @@
+"""One pass that computes all a prediction needs, in Keras; and the same pass exported, to run without TensorFlow.
+
+    run = keras_runtime(model)                # or, after export(model, folder): run = onnx_runtime(folder)
+    outputs = run(x)                          # x: (n, height, width, 1) float32; outputs: ModelOutputs
+
+What is exported is one network in ONNX's format. ONNX Runtime starts on it fastest, with the least memory, for a single
+prediction; OpenVINO processes more images a second, for a folder of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from mammo.core.errors import MammoError
+from mammo.core.files import sha256_of
+from mammo.models.gradcam import evidence
+
+# TensorFlow, ONNX Runtime and OpenVINO are imported in the functions that need them: each takes up to seconds.
+
+LAYERS = {"texture": "conv3_block4_out", "content": "pooled_features"}
+FILES = ("network.onnx", "network.bin")  # the graph, and its weights
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+BFLOAT16_ERROR = 0.15  # of the log-odds of malignant
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """All that a prediction needs of n images."""
+
+    probabilities: np.ndarray
+    """float32 (n, 2), in the order of CLASS_NAMES, before calibration."""
+    evidence: np.ndarray
+    """float32 (n, rows, columns): what each cell of the last map adds to the log-odds of malignant."""
+    texture: np.ndarray
+    """float32 (n, channels): pooled features of the third stage, for the out-of-distribution detector."""
+    content: np.ndarray
+    """float32 (n, channels): pooled features of the last stage."""
+
+    def __getitem__(self, index) -> ModelOutputs:
+        """The outputs for some of the images, or, without the first axis, for one."""
+        return ModelOutputs(self.probabilities[index], self.evidence[index], self.texture[index], self.content[index])
+
+
+Runtime = Callable[[np.ndarray], ModelOutputs]
+
+
+def keras_runtime(model) -> Runtime:
+    """Run a model by Keras, compiled at the first call."""
+    from mammo.core.backend import tf
+
+    compiled = tf.function(_all_outputs(model), reduce_retracing=True)
+    return lambda x: ModelOutputs(*map(np.asarray, compiled(x, training=False)))
+
+
+def onnx_runtime(folder: Path) -> Runtime:
+    """Run what `export` wrote by ONNX Runtime.
+
+    Raises MammoError where ONNX Runtime or a file is missing, or a file is not the one that was written.
+    """
+    onnxruntime, graph = _package_and_graph("onnxruntime", folder)
+    options = onnxruntime.SessionOptions()
+    # One step more copies all weights into another order: a fifth faster later on, with more memory and a later start.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: ModelOutputs(*session.run(None, {name: x}))
+
+
+def openvino_runtime(folder: Path, precision: str = "float32") -> Runtime:
+    """Run what `export` wrote by OpenVINO.
+
+    `precision` "bfloat16" is faster and less exact: 99 of 100 log-odds are within BFLOAT16_ERROR. Raises MammoError
+    where the processor does not have it, OpenVINO or a file is missing, or a file is not the one that was written.
+    """
+    if precision not in PRECISIONS:
+        raise MammoError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.")
+    openvino, graph = _package_and_graph("openvino", folder)
+    core = openvino.Core()
+    if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise MammoError('This processor has no instructions for bfloat16. Leave precision at "float32".')
+
+    def compiled(model, precision):
+        hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        network = core.compile_model(model, "CPU", hints)
+        return lambda x: [np.asarray(part) for part in network(x).values()]
+
+    if precision == "float32":
+        network = compiled(graph, precision)
+        return lambda x: ModelOutputs(*network(x))
+    before, after = _cut(core.read_model(graph))
+    on_pixels, on_maps = compiled(before, "float32"), compiled(after, precision)
+    return lambda x: ModelOutputs(*on_maps(on_pixels(x)[0]))
+
+
+def _cut(model) -> tuple:
+    """An OpenVINO model up to its first convolution, and from there on.
+
+    Eight bits are too few for a pixel of 0 to 255: they made half of bfloat16's error.
+    """
+    opset, model_of = import_module("openvino.opset13"), import_module("openvino").Model
+    first = next(step for step in model.get_ordered_ops() if step.get_type_name() == "Convolution").input(0)
+    before = model_of([opset.result(first.get_source_output())], model.get_parameters())
+    pixels = opset.parameter(first.get_partial_shape(), np.float32)
+    first.replace_source_output(pixels.output(0))
+    return before, model_of(model.get_results(), [pixels])
+
+
+def _package_and_graph(name: str, folder: Path) -> tuple:
+    """A package, and the exported graph for it, whose checksum is computed while the package is imported."""
+    with ThreadPoolExecutor(1) as pool:
+        graph = pool.submit(_verified_graph, folder)
+        return _package(name), graph.result()
+
+
+def _verified_graph(folder: Path) -> Path:
+    """The exported graph; raises MammoError where there is none, or one that is not as it was written."""
+    if not (folder / "network.json").is_file():
+        raise MammoError(f"{folder} holds no exported network. Export it: mammo.load_classifier(...).export(folder).")
+    try:
+        expected = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    except ValueError:
+        expected = {}
+    if any(not (folder / name).is_file() or sha256_of(folder / name) != expected.get(name) for name in FILES):
+        raise MammoError(f"The exported network in {folder} is damaged. Export it again.")
+    return folder / FILES[0]
+
+
+def export(model, folder: Path) -> None:
+    """Write a model's outputs as a network in ONNX's format into an existing folder; `network.json` comes last.
+
+    Raises MammoError where ONNX Runtime or tf2onnx is missing.
+    """
+    onnxruntime = _package("onnxruntime")
+    _package("tf2onnx")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+        as_traced, graph, weights = (Path(scratch) / name for name in ("traced.onnx", *FILES))
+        _write_traced(_all_outputs(model), as_traced)
+        options = onnxruntime.SessionOptions()
+        # BatchNorm goes into the convolutions; what is left are operations of the standard, which every runtime knows.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(graph)
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights.name)
+        onnxruntime.InferenceSession(as_traced, options, providers=["CPUExecutionProvider"])
+        sums = {path.name: sha256_of(path) for path in (graph, weights)}
+        (Path(scratch) / "network.json").write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+        for name in (*FILES, "network.json"):
+            os.replace(Path(scratch) / name, folder / name)
+
+
+def _write_traced(network, path: Path) -> None:
+    """Write a Keras network in ONNX's format.
+
+    The weights are inputs of what tf2onnx converts, and are filled in afterwards: as constants, tf2onnx copies all of
+    them in each of its steps, 9 GB for a ResNet50.
+    """
+    import onnx
+    import tf2onnx
+
+    from mammo.core.backend import tf, without_stderr
+
+    learning, fixed = network.trainable_variables, network.non_trainable_variables
+    weights = {f"weight_{place}": variable for place, variable in enumerate([*learning, *fixed])}
+
+    def outputs(x, *given):
+        return network.stateless_call(given[: len(learning)], given[len(learning) :], x, training=False)[0]
+
+    signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32, name="x")]
+    signature += [tf.TensorSpec(variable.shape, variable.dtype, name=name) for name, variable in weights.items()]
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), without_stderr():
+        warnings.simplefilter("ignore", FutureWarning)  # of NumPy, for names that tf2onnx looks for
+        traced, _ = tf2onnx.convert.from_function(tf.function(outputs), signature)
+    graph = traced.graph
+    for place in reversed(range(len(graph.input))):
+        name = graph.input[place].name
+        if name in weights:
+            graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(weights[name]), name))
+            del graph.input[place]
+    onnx.save(traced, path)
+
+
+def _package(name: str):
+    try:
+        return import_module(name)
+    except ImportError:
+        raise MammoError(f"{name} is not installed. Install it with `pip install {name}`.") from None
+
+
+def features_of(model) -> list:
+    """The symbolic features of texture and content, (n, channels) each, in the order of LAYERS."""
+    from mammo.core.backend import keras
+
+    outputs = [model.get_layer(name).output for name in LAYERS.values()]
+    return [x if len(x.shape) == 2 else keras.layers.GlobalAveragePooling2D()(x) for x in outputs]
+
+
+def _all_outputs(model):
+    from mammo.core.backend import keras
+
+    return keras.Model(model.input, [model.output, evidence(model), *features_of(model)])

@@ -1,0 +1,177 @@
+"""The folder that a trained model is saved in: the network, its card, and the out-of-distribution detector.
+
+    mammo.save_classifier("my_model", model, mammo.evaluate(scored))
+
+`model.keras` alone turns an image into a probability. `card.json` is the ModelCard, `MODEL_CARD.md` the same in
+sentences, `CHECKLIST.md` what it fills of two reporting guidelines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mammo.core.errors import MammoError, short_reason
+from mammo.core.files import sha256_of, write_arrays
+from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card, write_card
+
+OOD_FILE = "ood_detector.npz"
+FILES = CARD_FILES | {"model.keras", OOD_FILE, "network.onnx", "network.bin", "network.json"}
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a folder holds."""
+
+    model: object
+    """keras.Model."""
+    card: ModelCard
+    ood_detector: dict[str, np.ndarray] | None
+    """Arrays of `mammo.fit_ood_detector`; None where none was fitted."""
+
+
+def save_classifier(
+    folder, model, report: dict, seed: int = 0, ood_detector=None, training: str = "", checklist=None, **metadata
+) -> ModelCard:
+    """Write a model's folder, whole or not at all.
+
+    An older model in `folder` is replaced, with what was exported of it.
+
+    Parameters
+    ----------
+    folder : path
+        New, empty, or of an older model.
+    model : keras.Model
+        From `mammo.build_model`, trained.
+    report : dict
+        What `mammo.evaluate` returned.
+    seed : int
+        The training's.
+    ood_detector : dict of arrays, optional
+        From `mammo.fit_ood_detector`: then predictions say how far an image is from the training distribution.
+    training : str
+        One sentence on the training, for the card.
+    checklist : dict, optional
+        Entries for the reporting guidelines, such as `{"CLAIM 44": "no funding"}`.
+    **metadata
+        Anything else that the card should keep; values must fit into JSON.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    MammoError
+        For a folder that holds anything else, and for a report that lacks a field.
+    """
+    import keras
+
+    folder = Path(folder)
+    if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
+    unknown = sorted(path.name for path in folder.glob("[!.]*") if path.name not in FILES)
+    if unknown:
+        raise MammoError(f"{folder} holds {unknown[0]}, which would be lost. Move it, or choose another folder.")
+    card = make_card(
+        report,
+        image_size=image_size_of(model),
+        weights=getattr(model, "starting_weights", "unknown"),
+        seed=seed,
+        training=training,
+        checklist=checklist or {},
+        metadata=metadata,
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        bare = keras.Model(model.input, model.output, name=model.name)  # leaves the optimizer's state behind
+        bare.save(new / "model.keras")
+        card = replace(card, model_sha256=sha256_of(new / "model.keras"))
+        if ood_detector is not None:
+            card = replace(card, ood_sha256=write_ood_detector(new, ood_detector))
+        write_card(new, card)
+        _swap(new, folder, Path(scratch) / "old")
+    return card
+
+
+def load_saved_model(folder) -> SavedModel:
+    """What `save_classifier` wrote.
+
+    Keras' safe mode is on: a file that carries code is refused. Raises MammoError where a file is missing or damaged,
+    or the card contradicts the model.
+    """
+    from mammo.core.backend import keras
+
+    folder = Path(folder)
+    card = read_card(folder)
+    path = folder / "model.keras"
+    if not path.is_file():
+        raise MammoError(f"{folder} has no model.keras; it is not a saved classifier. Notebook 02 makes one.")
+    if sha256_of(path) != card.model_sha256:
+        raise MammoError(
+            f"The card in {folder} contradicts the model file: it belongs to another one. Save both again."
+        )
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        size, outputs = image_size_of(model), model.output_shape[-1]
+    except Exception as error:  # Keras raises anything for a file of something else
+        raise MammoError(f"{path} cannot be loaded ({short_reason(error)}).") from None
+    if size != card.image_size or outputs != len(card.class_names):
+        raise MammoError(f"The card in {folder} contradicts the model: image size or classes differ. Save both again.")
+    return SavedModel(model, card, read_ood_detector(folder, card))
+
+
+def image_size_of(model) -> tuple[int, int]:
+    """(height, width) that the model takes."""
+    return tuple(model.input_shape[1:3])
+
+
+def write_ood_detector(folder: Path, ood_detector: dict[str, np.ndarray]) -> str:
+    """Write the detector's arrays; returns their SHA-256, for the card."""
+    write_arrays(folder / OOD_FILE, ood_detector)
+    return _sha256_of_arrays(ood_detector)
+
+
+def read_ood_detector(folder: Path, card: ModelCard) -> dict[str, np.ndarray] | None:
+    """The detector's arrays, None where the card names none; raises MammoError for another model's."""
+    if card.ood_sha256 is None:
+        return None
+    path = folder / OOD_FILE
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            ood_detector = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        ood_detector = {}
+    if _sha256_of_arrays(ood_detector) != card.ood_sha256:
+        raise MammoError(f"{path} is missing or damaged, or belongs to another model. Save the model again.")
+    return ood_detector
+
+
+def _sha256_of_arrays(arrays: dict[str, np.ndarray]) -> str:
+    """Of names, shapes and numbers, whatever the file that holds them looks like."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    """Put `new` where `folder` is; if that fails, what was there is there again."""
+    if folder.exists():
+        shutil.move(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if old.exists():
+            shutil.move(old, folder)
+        raise

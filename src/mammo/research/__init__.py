@@ -1,0 +1,1 @@
+"""What is measured on real films, and how the demo weights are made."""

@@ -1,0 +1,120 @@
+"""What the demo weights are trained on: patches of synthetic mammograms, and whole ones, made from a number.
+
+    images, truth = patches(7, side=96, scales=(0.7, 1.25), count=11, curriculum=1)
+    images, truth = whole(7)
+
+The same number gives the same images, and no other number gives them. The truth is known to the pixel: which of ten
+kinds of lesions a patch shows, and what lies in each cell of the map that ResNet50 makes of a whole image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from mammo.core.manifest import CLASS_NAMES
+from mammo.data.preprocessing import CELL, breast_mask, find_breast, mask_on_breast, model_input
+from mammo.synthetic.breast import HEIGHT_MM
+from mammo.synthetic.lesions import CALCIFICATIONS, MASSES, draw_lesion, with_lesion
+from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
+
+SEED = 20_261_122
+RENDERED, WHOLE = (512, 384), (384, 288)
+APART_MM = 35.0  # between the centres of several lesions in one breast
+HARDEST = 0.45  # of the difficulties that are trained on, from 0
+SOON_LEARNED = ("spiculated mass", "architectural distortion")
+MM = RENDERED[0] / HEIGHT_MM
+KINDS = ("normal", *(kind for label in CLASS_NAMES for group in (MASSES, CALCIFICATIONS) for kind in group[label]))
+MALIGNANT_FROM = 1 + len(MASSES["benign"]) + len(CALCIFICATIONS["benign"])
+
+
+def patches(number: int, side: int, scales, count: int, curriculum: int) -> tuple[np.ndarray, np.ndarray]:
+    """Patches of one breast, uint8 (count, side, side), and their classes, places in `KINDS`.
+
+    `scales` are the fewest and the most pixels of a patch to a pixel of the mammogram. Up to the number `curriculum`
+    patches come nearer and plainer than afterwards. A breast that is too small gives none.
+    """
+    rng = np.random.default_rng([SEED, number, 1])
+    view = VIEWS[number % 2]
+    breast, _ = phantom(draw_patient(rng, "normal", 0.0), "L", view, RENDERED, rng)
+    breast = np.clip(breast / np.percentile(breast[breast > 0.12], 99.5), 0, 1)  # as find_breast does
+    inside = breast > 0.1
+    places = np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=2)) * 8
+    ease = max(0.0, 1 - number / curriculum)
+    images, classes = [], []
+    for _ in range(count if len(places) else 0):
+        row, column = places[rng.integers(len(places))]
+        image, kind = breast, "normal"
+        if rng.random() < 0.85:
+            lesion = draw_lesion(rng, CLASS_NAMES[rng.integers(2)], HARDEST * rng.uniform(0, 1 - 0.8 * ease))
+            image, _ = with_lesion(breast, inside, lesion, view, (row, column), MM * rng.uniform(0.85, 1.2))
+            kind = lesion.kind
+        seen = side / np.exp(rng.uniform(np.log(scales[0] + 0.4 * ease), np.log(scales[1])))
+        top, left = (centre - seen / 2 + rng.uniform(-0.25, 0.25) * seen for centre in (row, column))
+        cut = Image.fromarray(image).transform(
+            (side, side), Image.EXTENT, (left, top, left + seen, top + seen), Image.BILINEAR
+        )
+        images.append(_vary(np.asarray(cut), rng, turn=True))
+        classes.append(KINDS.index(kind))
+    return np.array(images, np.uint8).reshape(-1, side, side), np.array(classes, np.int64)
+
+
+def whole(number: int, lesions: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """One whole image, uint8 (1, 384, 288), prepared as for prediction, and its truth, int (1, 1 + cells).
+
+    First 1 if malignant, else 0; then, for each cell of the last map, the place in `KINDS` of what is there, or -1
+    where a lesion only begins. An image that is not normal has up to so many lesions: a benign one only benign
+    lesions, a malignant one at least one that is malignant.
+    """
+    rng = np.random.default_rng([SEED, number, 2])
+    label = ("benign", "malignant", "normal")[rng.choice(3, p=(0.3, 0.4, 0.3))]
+    patient, view = draw_patient(rng, label, 0.0), VIEWS[rng.integers(2)]
+    patient = patient if label == "normal" else replace(patient, lesion=_lesion(rng, label))
+    image, mask = phantom(patient, patient.side, view, RENDERED, rng)
+    marks = [] if label == "normal" else [(patient.lesion, mask)]
+    if marks and lesions > 1:
+        image, marks = _more_lesions(image, marks, lesions, label, view, rng)
+    breast = find_breast(image)
+    upside_down = -1 if rng.random() < 0.5 else 1
+    cells = np.zeros((WHOLE[0] // CELL, WHOLE[1] // CELL), np.int64)
+    rows, columns = (np.maximum(np.arange(count) * CELL - CELL // 2, 0) for count in cells.shape)
+    for lesion, mask in marks:
+        covered = model_input(mask_on_breast(breast, mask), WHOLE)[::upside_down, :, 0]
+        weighted_mean = np.add.reduceat(np.add.reduceat(covered, rows, axis=0), columns, axis=1)
+        cells[(weighted_mean > 0) & (cells == 0)] = -1
+        cells[(weighted_mean > 0) & (weighted_mean >= 0.5 * weighted_mean.max())] = KINDS.index(lesion.kind)
+    x = _vary(model_input(breast.image, WHOLE)[::upside_down, :, 0], rng, turn=False)
+    return x[None], np.concatenate([[int(label == "malignant")], cells.ravel()])[None]
+
+
+def _more_lesions(image, marks, count: int, label: str, view: str, rng):
+    """The image with up to `count` lesions that keep apart, and each with its mask."""
+    inside = breast_mask(image)
+    centres = [np.argwhere(mask).mean(axis=0) for _, mask in marks if mask.any()]
+    for place in rng.permutation(np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=3)) * 8):
+        if len(marks) == count:
+            break
+        if all(np.hypot(*(place - centre)) > APART_MM * MM for centre in centres):
+            lesion = _lesion(rng, CLASS_NAMES[rng.integers(1 + CLASS_NAMES.index(label))])
+            image, mask = with_lesion(image, inside, lesion, view, place, MM)
+            marks, centres = [*marks, (lesion, mask)], [*centres, place]
+    return np.clip(image, 0, 1), marks
+
+
+def _lesion(rng, label: str):
+    """A lesion of any difficulty that is trained on; two of three of the kinds learned first make room for another."""
+    lesion = draw_lesion(rng, label, rng.uniform(0.0, HARDEST))
+    return _lesion(rng, label) if lesion.kind in SOON_LEARNED and rng.random() < 2 / 3 else lesion
+
+
+def _vary(x: np.ndarray, rng, turn: bool) -> np.ndarray:
+    """Another exposure, film curve, sharpness and grain, and for patches any side up; uint8."""
+    if turn:
+        x = np.rot90(x[::-1] if rng.random() < 0.5 else x, rng.integers(4))
+    x = np.clip(x, 0, None) ** rng.uniform(0.7, 1.4) * rng.uniform(0.75, 1.1)
+    x = ndimage.gaussian_filter(x, rng.uniform(0, 0.7)) if rng.random() < 0.5 else x
+    x = x + rng.standard_normal(x.shape) * rng.uniform(0, 0.02) * (x > 0)
+    return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,165 @@
+"""A bounded cache on disk for the features of a frozen network.
+
+    features = FeatureCache(frozen, ImageLoader(manifest, (224, 224), n_augmentations=3), folder)
+    features.compute("frozen stages")          # what is there already is not computed again
+    features[[0, 1]]
+
+One file an item, under a name that stands for all that its values depend on: the image's content, the preprocessing and
+the libraries it uses, the augmentation, the network's weights and number format. The folder holds 10 GB at most
+($MAMMO_CACHE_GB): what was not used for longest is deleted first. Interrupted work goes on where it was; a damaged file
+is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from mammo.core.errors import MammoError
+from mammo.core.files import is_abandoned, write_atomically
+from mammo.data.image_loader import in_batches
+
+BATCH = 32
+LIMIT_GB, LEFT_FREE = 10.0, 10**9
+OWN = re.compile(r"[0-9a-f]{64}(\.[0-9a-f-]+\.partial)?$")  # the names of its files, and of parts of them
+
+
+def cache_folder(folder=None) -> Path:
+    """`folder`, else $MAMMO_CACHE, else .cache/mammo in the home folder."""
+    return Path(folder or os.environ.get("MAMMO_CACHE") or Path.home() / ".cache" / "mammo")
+
+
+class FeatureCache:
+    """What a frozen network makes of the items of `source` (inputs, or another `Cached`), as float32 arrays."""
+
+    def __init__(self, network, source, folder: Path):
+        self.network, self.source, self.folder = network, source, folder
+        self.shape = tuple(network.output_shape[1:])
+        digest_of_network = model_digest(network)
+        self.keys = [hashlib.sha256(f"{key} {digest_of_network}".encode()).hexdigest() for key in source.keys]
+        own = {self._path(item) for item in range(len(self))}
+        self.paths = own | (source.paths if isinstance(source, FeatureCache) else set())
+        """The files that this and its source are kept in."""
+        there = {path for path in self.paths if mark_used(path)}
+        needed = len(own - there) * (2 * int(np.prod(self.shape)) + 4)
+        self.kept = make_room(folder, needed, there)
+        if not self.kept:
+            print(
+                f"What is frozen takes {needed / 1e9:.1f} GB, more than there is room for in {folder} "
+                f"($MAMMO_CACHE_GB allows {limit() / 1e9:g}): it is computed anew whenever it is needed."
+            )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def compute(self, title: str) -> None:
+        """Compute and keep what is not there yet; does nothing where there is no room."""
+        missing = [item for item in range(len(self)) if not self._path(item).is_file()] if self.kept else []
+        if missing:
+            for items, values in in_batches(self.source, missing, BATCH, title):
+                self._keep(items, self._run(values))
+
+    def __getitem__(self, items) -> np.ndarray:
+        wanted = [int(item) for item in np.atleast_1d(items)]
+        found = {item: self._read(item) for item in wanted}
+        lost = [item for item in found if found[item] is None]
+        for start in range(0, len(lost), BATCH):
+            part = lost[start : start + BATCH]
+            values = self._run(self.source[part])
+            found |= dict(zip(part, values, strict=True))
+            if self.kept:
+                self._keep(part, values)
+        return np.stack([found[item] for item in wanted]).astype(np.float32)
+
+    def _run(self, values: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            rounded = np.asarray(self.network.predict_on_batch(values), np.float32).astype(np.float16)
+        if not np.isfinite(rounded).all():
+            raise MammoError("The frozen network's values are no numbers, or beyond 65,504. Choose other weights.")
+        return rounded
+
+    def _path(self, item: int) -> Path:
+        return self.folder / self.keys[item][:2] / self.keys[item]
+
+    def _keep(self, items, values: np.ndarray) -> None:
+        for item, value in zip(items, values, strict=True):
+            path, data = self._path(item), value.tobytes()
+            write_atomically(
+                path, lambda part, data=data: part.write_bytes(data + zlib.crc32(data).to_bytes(4, "little"))
+            )
+
+    def _read(self, item: int) -> np.ndarray | None:
+        """What was kept; None where nothing was, or it is damaged."""
+        try:
+            data = self._path(item).read_bytes()
+        except FileNotFoundError:
+            return None
+        if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:] or len(data) != 2 * np.prod(self.shape) + 4:
+            return None
+        return np.frombuffer(data[:-4], np.float16).reshape(self.shape)
+
+
+def iterate_batches(values) -> Iterator[np.ndarray]:
+    """All items of an array or a `Cached` in their order, read as they are needed."""
+    return (values[np.arange(start, min(start + BATCH, len(values)))] for start in range(0, len(values), BATCH))
+
+
+def mark_used(path: Path) -> bool:
+    """Whether the file is there; if so it counts as used now."""
+    with suppress(PermissionError):  # another user's may be read, and is not ours to mark
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+    return path.is_file()
+
+
+def model_digest(network) -> str:
+    """A checksum of a network's layers, with their settings and number formats, and of its weights."""
+    digest = hashlib.sha256(str(network.output_shape[1:]).encode())
+    for layer in network.layers:
+        settings = {name: value for name, value in layer.get_config().items() if name != "name"}
+        digest.update(f"{type(layer).__name__} {layer.dtype_policy.name} {settings}".encode())
+        for weights in layer.get_weights():
+            digest.update(np.ascontiguousarray(weights).tobytes())
+    return digest.hexdigest()
+
+
+def limit() -> float:
+    """Bytes that the cache may hold."""
+    given = os.environ.get("MAMMO_CACHE_GB", LIMIT_GB)
+    try:
+        return float(given) * 1e9
+    except ValueError:
+        raise MammoError(f"$MAMMO_CACHE_GB is {given!r}. Set it to a number of gigabytes, such as 10.") from None
+
+
+def make_room(folder: Path, needed: int, keep: set[Path]) -> bool:
+    """Delete what was not used for longest, and is not in `keep`, until `needed` bytes fit; False where they cannot.
+
+    Whatever else lies in the folder is not touched: somebody may have named one that holds their films.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for path in folder.glob("*/*"):
+        if OWN.match(path.name) and (is_abandoned(path) or path.suffix != ".partial"):
+            with suppress(FileNotFoundError):  # another process makes room, too
+                files[path] = path.stat()
+    held = sum(stat.st_size for stat in files.values())
+    allowed = min(limit(), shutil.disk_usage(folder).free + held - LEFT_FREE)
+    if needed + sum(files[path].st_size for path in keep & files.keys()) > allowed:
+        return False
+    for path in sorted(files.keys() - keep, key=lambda path: files[path].st_mtime):
+        if held + needed <= allowed:
+            break
+        path.unlink(missing_ok=True)
+        held -= files[path].st_size
+    return True

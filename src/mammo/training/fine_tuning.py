@@ -1,0 +1,244 @@
+"""Training in two stages: the classification head, then the last stage of the backbone with it.
+
+    model = mammo.build_model("imagenet")
+    head = mammo.train_head(model, manifest)
+    tuned = mammo.fine_tune(model, manifest)
+
+Both take the manifest with its `split` column, learn from `train`, stop by `validation`, and never open `test`. They
+change the model in place and return its history: a dict of lists, one value an epoch.
+
+The frozen part of the network runs once: its features of each image and of its augmentations are cached on disk
+(`feature_cache`), and both stages train on them with `model.fit`. The same call goes on where it was interrupted.
+Memory does not grow with the data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+from tqdm.keras import TqdmCallback
+
+from mammo.core.backend import keras, native_precision
+from mammo.core.errors import MammoError
+from mammo.core.manifest import CLASS_NAMES, class_indices, rows_in_split
+from mammo.data.image_loader import ImageLoader
+from mammo.models.saved_model import image_size_of
+from mammo.training.checkpoint import Checkpoint
+from mammo.training.feature_cache import FeatureCache, cache_folder, model_digest
+from mammo.training.frozen_backbone import (
+    POLICIES,
+    copy_of_head,
+    copy_of_last_stage,
+    copy_weights,
+    frozen_features,
+    frozen_stages,
+)
+
+RECIPE = 1  # raise it whenever the same images and settings would be trained otherwise
+
+
+def train_head(
+    model: keras.Model,
+    manifest: pd.DataFrame,
+    epochs: int = 60,
+    learning_rate: float = 1e-3,
+    n_augmentations: int = 3,
+    batch_size: int = 32,
+    patience: int = 10,
+    seed: int = 0,
+    cache=None,
+    precision: str | None = None,
+) -> dict:
+    """Train the two Dense layers while the backbone is frozen.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `mammo.build_model`; changed in place.
+    manifest : DataFrame
+        With its `split` column.
+    epochs : int
+        At most.
+    learning_rate : float
+        Of Adam.
+    n_augmentations : int
+        Each training image is seen as it is and in so many augmented versions.
+    batch_size : int
+    patience : int
+        Training stops when the validation loss has not fallen for so many epochs, and goes back to the best epoch.
+    seed : int
+        Of the augmentations and of the order of batches.
+    cache : path, optional
+        Folder for cached features; `feature_cache` says where it is by default and how it is bounded.
+    precision : "bfloat16" or "float32", optional
+        Of the frozen part; without it, what this machine computes fastest.
+
+    Returns
+    -------
+    dict of list
+        `loss`, `auc`, `accuracy` and the same with `val_`, one value an epoch.
+
+    Raises
+    ------
+    MammoError
+        Where a split is missing or leaks, a file cannot be read, or the loss is not a number from the first epoch on.
+    """
+    training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
+    features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
+    features.compute("last stage, frozen")
+    head = copy_of_head(model)
+    history = _fit(head, training, features, learning_rate, epochs, batch_size, patience, seed)
+    copy_weights(head, model)
+    return history
+
+
+def fine_tune(
+    model: keras.Model,
+    manifest: pd.DataFrame,
+    epochs: int = 10,
+    learning_rate: float = 1e-5,
+    n_augmentations: int = 3,
+    batch_size: int = 16,
+    patience: int = 3,
+    seed: int = 0,
+    cache=None,
+    precision: str | None = None,
+) -> dict:
+    """Train the last stage (conv5) together with the head.
+
+    Parameters and the result are those of `train_head`. BatchNorm stays in inference mode: on a few mammograms its
+    statistics would only get worse. Where no epoch has a lower validation loss than the model at the start, the model
+    is left as it was, and a line says so. After `train_head` with the same `n_augmentations`, `seed` and `precision`
+    nothing is left to be computed beforehand.
+    """
+    training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
+    part = copy_of_last_stage(model, training.precision)
+    part.compile(loss="categorical_crossentropy")
+    start = part.evaluate(training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True)
+    history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
+    if any(loss < start["loss"] for loss in history["val_loss"]):
+        copy_weights(part, model)
+    else:
+        print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
+    return history
+
+
+class FeatureBatches(keras.utils.PyDataset):
+    """Batches of cached features with one-hot labels; in a new order each epoch where there is a `seed`."""
+
+    def __init__(self, features, items: np.ndarray, labels: np.ndarray, batch_size: int, seed: int | None = None):
+        super().__init__()
+        self.features, self.items, self.labels = features, items, labels
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return -(-len(self.items) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        items = self.items
+        if self.seed is not None:
+            items = np.random.default_rng([self.seed, self.epoch]).permutation(items)
+        batch = items[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.features[batch], one_hot(self.labels[batch])
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What the frozen stages make of the training images, their augmentations and the validation images."""
+
+    features: FeatureCache
+    labels: np.ndarray
+    """int (items,): 1 for malignant, else 0."""
+    splits: np.ndarray
+    """str (items,): train or validation."""
+    folder: Path
+    precision: str
+
+    def batches(self, features, split: str, batch_size: int, seed: int | None = None) -> FeatureBatches:
+        """One split's batches of `features`, which has the same items as `self.features`."""
+        return FeatureBatches(features, np.flatnonzero(self.splits == split), self.labels, batch_size, seed)
+
+
+def _precision(wanted: str | None) -> str:
+    precision = wanted or native_precision()
+    if precision not in POLICIES:
+        raise MammoError(f"precision is one of {', '.join(POLICIES)}, not {precision!r}.")
+    print(f"Computing in {precision}{'' if wanted else ', the fastest on this machine'}.")
+    return precision
+
+
+def _frozen_part(model, manifest, n_augmentations: int, seed: int, folder: Path, precision: str) -> TrainingData:
+    parts = [rows_in_split(manifest, split) for split in ("train", "validation")]
+    rows, counts = pd.concat(parts), [n_augmentations] * len(parts[0]) + [0] * len(parts[1])
+    images = ImageLoader(rows, image_size_of(model), counts, seed)
+    features = FeatureCache(frozen_stages(model, precision), images, folder)
+    features.compute("frozen stages")
+    return TrainingData(
+        features, class_indices(rows)[images.rows], rows["split"].to_numpy()[images.rows], folder, precision
+    )
+
+
+def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_size, patience, seed) -> dict:
+    """Train `net` on cached features; stop by validation loss and go back to the best epoch."""
+    keras.utils.set_random_seed(seed)
+    net.compile(keras.optimizers.Adam(learning_rate), "categorical_crossentropy", metrics=_metrics())
+    net.optimizer.build(net.trainable_variables)  # else TensorFlow traces how, which takes seconds
+    train = training.batches(features, "train", batch_size, seed)
+    settings = [RECIPE, *features.keys, *training.labels, *training.splits, model_digest(net)]
+    settings += [learning_rate, batch_size, patience, seed]
+    name = hashlib.sha256(" ".join(map(str, settings)).encode()).hexdigest()
+    stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
+    checkpoint = Checkpoint(training.folder / "runs" / name, train, stopping, features.paths)
+    done = checkpoint.restore(net, epochs)
+    bar = TqdmCallback(epochs, desc="training", verbose=0, initial=done, tqdm_class=partial(tqdm, unit="epoch"))
+    net.fit(
+        train,
+        validation_data=training.batches(features, "validation", batch_size),
+        class_weight=class_weights(training.labels[train.items]),
+        initial_epoch=done,
+        epochs=epochs,
+        callbacks=[stopping, checkpoint, bar, keras.callbacks.TerminateOnNaN()],
+        shuffle=False,
+        verbose=0,
+    )
+    checkpoint.finish()
+    _say_if_no_number(checkpoint.history, learning_rate)
+    return checkpoint.history
+
+
+def _say_if_no_number(history: dict, learning_rate: float) -> None:
+    finite = np.isfinite(history["loss"]) & np.isfinite(history["val_loss"])
+    if finite.all():
+        return
+    epoch = int(np.argmin(finite)) + 1
+    problem = f"The loss was not a number in epoch {epoch} at a learning rate of {learning_rate:g}"
+    if epoch == 1:
+        raise MammoError(f"{problem}. The model is left as it was before. Choose a lower learning_rate.")
+    print(f"{problem}: training stopped there, and the best epoch before it is kept. Choose a lower learning_rate.")
+
+
+def one_hot(classes: np.ndarray) -> np.ndarray:
+    """Class indices (n,) -> float32 (n, 2)."""
+    return np.eye(len(CLASS_NAMES), dtype=np.float32)[classes]
+
+
+def class_weights(classes: np.ndarray) -> dict[int, float]:
+    """Weights by class that let both count the same in the loss, however rare one is."""
+    counts = np.bincount(classes, minlength=len(CLASS_NAMES))
+    return {index: len(classes) / (len(counts) * max(count, 1)) for index, count in enumerate(counts)}
+
+
+def _metrics() -> list:
+    return [
+        keras.metrics.AUC(name="auc", multi_label=True, num_labels=2),
+        keras.metrics.CategoricalAccuracy(name="accuracy"),
+    ]
