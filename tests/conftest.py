@@ -1,4 +1,7 @@
-"""What several tests share. Everything is written to temporary folders, the notebooks' artifacts too."""
+"""What several tests share. Everything is written to temporary folders, the notebooks' artifacts too.
+
+Of several processes (pytest-xdist) each has folders and fixtures of its own.
+"""
 
 import os
 import shutil
@@ -11,6 +14,9 @@ from pathlib import Path
 os.environ["MAMMO_ARTIFACTS"] = tempfile.mkdtemp(prefix="mammo-artifacts-")
 os.environ["MAMMO_CACHE"] = os.path.join(os.environ["MAMMO_ARTIFACTS"], "cache")
 os.environ["MPLBACKEND"] = os.environ.get("MPLBACKEND", "agg")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: more threads would only wait for each other
+    for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
 
 import files
 import numpy as np
@@ -56,6 +62,12 @@ def fresh_model():
 
     keras.utils.set_random_seed(0)
     return mammo.build_model(weights=None, image_size=(64, 64))
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    """The demo classifier, loaded once."""
+    return mammo.load_classifier()
 
 
 @pytest.fixture(scope="session")

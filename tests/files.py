@@ -1,4 +1,4 @@
-"""Mammogram files of every format, for tests: DICOM with any tags and any compression."""
+"""A test image, and files of every format that hold it: DICOM with any tags and any compression."""
 
 from pathlib import Path
 
@@ -9,7 +9,14 @@ from pydicom import uid
 from pydicom.dataset import FileDataset as DicomFile
 from pydicom.dataset import FileMetaDataset
 
-HTJ2K = Path(__file__).parent / "data" / "ramp_12_bits.j2c"  # 128 x 128, lossless, by OpenJPH's ojph_compress
+HTJ2K = Path(__file__).parent / "samples" / "ramp_12_bits.j2c"  # 128 x 128, lossless, by OpenJPH's ojph_compress
+SIDE = 128
+RAMP = np.linspace(0, 1, SIDE * SIDE, dtype=np.float64).reshape(SIDE, SIDE)
+
+
+def stored(bits, dtype=np.uint16) -> np.ndarray:
+    """RAMP as integers of so many bits."""
+    return np.rint(RAMP * (2**bits - 1)).astype(dtype)
 
 
 def write_dicom(path, stored, bits=16, **tags) -> Path:

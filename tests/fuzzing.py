@@ -69,8 +69,8 @@ def sources(folder: Path) -> dict[str, bytes]:
 
 def mutants(intact: dict[str, bytes]):
     """A name and the bytes of a damaged file: bytes overwritten, put in or cut out, mostly near the beginning."""
-    place = st.floats(0, 1).map(lambda fraction: fraction**2)
-    edit = st.tuples(st.sampled_from(KINDS), place, st.binary(min_size=1, max_size=4))
+    position = st.floats(0, 1).map(lambda fraction: fraction**2)
+    edit = st.tuples(st.sampled_from(KINDS), position, st.binary(min_size=1, max_size=4))
 
     def damaged(name, edits, kept):
         content = bytearray(intact[name])

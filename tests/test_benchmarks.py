@@ -14,15 +14,27 @@ from mammo.data.preprocessing import prepare
 ROOT = Path(__file__).parents[1]
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def script(monkeypatch):
+    """Loads a script as a module; what it registers is forgotten afterwards."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # they import each other
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
-def test_the_pointing_rate_knows_a_heatmap_on_the_lesion_from_one_beside_it(demo, monkeypatch):
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_every_script_finds_what_it_imports(name, script):
+    assert script(name).__doc__
+
+
+def test_the_pointing_rate_knows_a_heatmap_on_the_lesion_from_one_beside_it(demo, monkeypatch, script):
     import mammo
 
     demo_model = script("demo_model")
@@ -31,7 +43,7 @@ def test_the_pointing_rate_knows_a_heatmap_on_the_lesion_from_one_beside_it(demo
 
     def on_the_lesion(model, x):
         row = next(lesions)
-        _, breast, _ = prepare(row.path, x.shape[:2])
+        breast = prepare(row.path, x.shape[:2]).breast
         return demo_model.mask_in_input(breast, row, x.shape[:2]).astype(float)
 
     monkeypatch.setattr(mammo, "grad_cam", on_the_lesion, raising=False)
@@ -43,7 +55,7 @@ def test_the_pointing_rate_knows_a_heatmap_on_the_lesion_from_one_beside_it(demo
 
 
 @pytest.mark.parametrize(("x", "expected"), [(200, (1, 1)), (185, (0, 1)), (150, (0, 0))])
-def test_heat_is_on_a_circle_near_it_or_elsewhere(x, expected):
+def test_heat_is_on_a_circle_near_it_or_elsewhere(x, expected, script):
     """A breast of 300 x 200 pixels, shown at half its size: 16 pixels of the input are 32 here."""
     heatmap, mask = np.zeros((400, 300)), np.zeros((400, 300), bool)
     heatmap[100, 210], mask[:300, 100:] = 1, True

@@ -158,4 +158,4 @@ def test_what_an_alarm_is_worth_follows_the_prevalence(page_of_voila, uploads):
     box = page.locator("input[type=number]").first
     box.fill("50")
     box.press("Enter")
-    page.get_by_text("had 50.0% cancer").first.wait_for(timeout=SLOW)
+    page.get_by_text("prevalence of 50.0%").first.wait_for(timeout=SLOW)

@@ -1,1 +1,1 @@
-"""What is measured on real films, and how the demo weights are made."""
+"""Measurements on real mammograms, and how the demo weights were trained."""

@@ -1,293 +1,253 @@
-"""Real films, end to end: how well are malignant images told from the rest, and how sure is that?
+"""How well are malignant images told from the others on real films, and how sure is that?
 
-    python -m mammo.benchmark mini_mias --root all-mias --lesions
-    python -m mammo.benchmark inbreast --root "INbreast Release 1.0" --size 224 224 --size 640 384 --flips --breasts
-    python -m mammo.benchmark my_data/manifest.csv --fine-tune
-    python -m mammo.benchmark --train cbis_ddsm --root CBIS-DDSM --test inbreast --test-root "INbreast Release 1.0"
+    python -m mammo.research.benchmark mini_mias --root all-mias --lesions
+    python -m mammo.research.benchmark inbreast --root FOLDER --size 224 224 --size 640 384 --flips --breasts
+    python -m mammo.research.benchmark my_data/manifest.csv --fine-tune
+    python -m mammo.research.benchmark --train cbis_ddsm --root CBIS-DDSM --test inbreast --test-root FOLDER
 
-Any data set of mammograms of `mammo.datasets` by its name, any manifest as CSV, or `synthetic`: 400 drawn images with a
-lesion.
-Five folds by patient, five times with other folds; with `--official` the owner's split, with `--test` another data set.
-Each row of the table is a mean over all folds (the AUC over all pairs of images in one fold) with a 95 % interval that
-resamples patients; sensitivity and specificity are those at a threshold that the training patients have fixed at a
-sensitivity of 90 %. Images are prepared as for prediction. Rows: radiomics, and the frozen features of each kind of
-weights, under the same linear reader; with `--cells` the most suspicious cell, learned from the places of training
-lesions (`mammo.cells`); with `--fine-tune` mammo's own training; with `--together` the mean of a network's readers at
-all sizes, those with flips where there are any. Then, for each two networks under the same reader, the difference of
-their AUCs with its interval. The tables are printed and written as CSV. What is frozen, and what a fine-tuned fold has
-said, is kept: stopped by Ctrl-C, the same command does not compute it again.
+The data are a data set of `mammo.datasets` by its name, a manifest as CSV, or `synthetic`: 400 drawn images with a
+lesion. Five folds by patient are made five times; `--official` takes the owner's split, `--test` another data set.
+
+A row of the table is a mean over all folds, with a 95 % interval that resamples patients. Sensitivity and specificity
+are those at a threshold that training patients have fixed at a sensitivity of 90 %. Images are prepared as for
+prediction.
+
+A linear classifier is trained on radiomics, and on the frozen features of each kind of weights. `--cells` adds the
+most suspicious cell (`mammo.research.lesion_cells`), `--fine-tune` mammo's own training, `--together` the mean of a
+network's classifiers at all sizes, those with flips where there are any. A second table has the differences of AUC
+between each two networks with the same classifier.
+
+Both tables are printed and written as CSV. Frozen features and fine-tuned folds are cached: after Ctrl-C the same
+command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from functools import cache, partial
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from mammo.core.backend import keras
 from mammo.core.errors import MammoError
-from mammo.core.files import write_atomically
-from mammo.core.manifest import MARGIN, class_indices, lesion_patches, load_manifest
+from mammo.core.manifest import MARGIN, class_indices
 from mammo.data.image_loader import ImageLoader, in_batches
 from mammo.evaluation.combine_views import combine_views
 from mammo.models.resnet50 import build_model
-from mammo.research.cross_validation import cross_validate, cv_metrics, linear_reader, patient_folds, together
-from mammo.research.frozen_features import FlippedImages, computed, fine_tuned_reader, frozen_maps, mobilenet, pooled
-from mammo.research.lesion_cells import MOBILENET_FIRST, cell_reader, places_of
+from mammo.research.benchmark_data import NAMES, load, located, make_folds, options_of
+from mammo.research.cross_validation import FOLDS, REPEATS, CVClassifier, LinearClassifier, cross_validate
+from mammo.research.frozen_features import (
+    FineTunedClassifier,
+    FlippedImages,
+    average_pool,
+    build_mobilenet,
+    cached_features,
+    frozen_maps,
+)
+from mammo.research.lesion_cells import MOBILENET_OFFSET, LesionCellClassifier, label_cells
 from mammo.research.radiomics import radiomics
-from mammo.research.tables import COLUMNS, PAIRED, header, markdown, measured_rows, pairs_of, subgroup_masks
-from mammo.synthetic import generate_dataset
+from mammo.research.tables import Results, subgroup_masks
 from mammo.training.feature_cache import cache_folder
 
-NAMES = ("cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "vindr_mammo")
 WEIGHTS = ("random", "demo", "imagenet")
 
 
-def load(
-    name: str, root=None, lesions: bool = False, margin: float = MARGIN, side=None, drawn_in=None, **options
-) -> pd.DataFrame:
-    """A data set by name from the folder `root`, or a CSV, as a manifest; with `lesions` of the squares around them.
+@dataclass(frozen=True)
+class Settings:
+    """The options of the command line; `parse_arguments` says what each of them does."""
 
-    `synthetic` is drawn in `root`, else in the cache folder `drawn_in`. `options` (kind, partial) go to the reader that
-    knows them. Raises MammoError for an unknown name.
+    data: str | None = None
+    train: str | None = None
+    root: str | None = None
+    test: str | None = None
+    test_root: str | None = None
+    kind: str | None = None
+    partial: bool = False
+    official: bool = False
+    without_normal: bool = False
+    lesions: bool = False
+    margin: float = MARGIN
+    side: float | None = None
+    sizes: Sequence[tuple[int, int]] = ((224, 224),)
+    weights: Sequence[str] = WEIGHTS
+    mobilenet: str | None = None
+    fine_tune: bool = False
+    epochs: int = 10
+    flips: bool = False
+    cells: bool = False
+    together: bool = False
+    breasts: bool = False
+    by: str | None = None
+    folds: int = FOLDS
+    repeats: int = REPEATS
+    seed: int = 0
+    cache: str | None = None
+    out: str = "benchmark.csv"
+
+    def __post_init__(self):
+        """Raise MammoError where an option would have no effect, or a file is missing, before anything is read."""
+        data = self.data or self.train
+        kinds = any("kind" in options_of(name) for name in (data, self.test) if name in NAMES)
+        refused = {
+            "Name a data set, or a manifest.": not data,
+            "Name the data once, before the options or after --train.": self.data and self.train,
+            "--train goes with --test; for folds name the data alone.": self.train and not self.test,
+            "--test-root goes with --test.": self.test_root and not self.test,
+            "--official and --test exclude each other.": self.official and self.test,
+            "--cells looks for lesions in whole images. Leave --lesions out.": self.cells and self.lesions,
+            "--side goes with --lesions.": self.side and not self.lesions,
+            "This data set has no kinds to choose from. Leave --kind out.": self.kind and not kinds,
+            f"{self.mobilenet} is missing.": self.mobilenet and not Path(self.mobilenet).is_file(),
+        }
+        for reason, wrong in refused.items():
+            if wrong:
+                raise MammoError(reason)
+
+
+def run(settings: Settings) -> pd.DataFrame:
+    """Print the tables row by row and write them as CSV; returns the first one.
+
+    Raises
+    ------
+    MammoError
+        Where the data cannot be read, or do not have what the settings ask for.
     """
-    if name.endswith(".csv"):
-        table = load_manifest(name)
-    elif name == "synthetic":
-        table = generate_dataset(root or cache_folder(drawn_in) / "synthetic", patients=250, seed=20_270)
-        table = table[table["label"] != "normal"]
-        table["group"] = np.where(table["lesion_type"].str.contains("calc"), "calcifications", "masses, distortions")
-        table = table.drop(columns="split")
-    elif name not in NAMES:
-        raise MammoError(
-            f"There is no data set {name!r}. Known are {', '.join(NAMES)}, synthetic, and any manifest.csv."
-        )
-    elif root is None:
-        raise MammoError(f"Where is {name}? Give the folder that its owner gives out: --root FOLDER.")
-    else:
-        table = _published(name, root, "lesions" if lesions else "manifest", options)
-    return (lesion_patches(table, margin, side) if lesions else table).reset_index(drop=True)
-
-
-def located(name: str, root, table: pd.DataFrame, **options) -> pd.DataFrame:
-    """One row a lesion with its place, for the images of `table`, which `load` gave."""
-    return _published(name, root, "lesions", options) if name in NAMES else table
-
-
-def _published(name: str, root, what: str, options: dict) -> pd.DataFrame:
-    module = import_module(f"mammo.datasets.{name}")
-    if not hasattr(module, what):
-        raise MammoError(f"{name} does not say where its lesions are. Leave --lesions and --cells out.")
-    options = {key: value for key, value in options.items() if value} | {"locate": True}
-    known = _options_of(name, what)
-    return getattr(module, what)(root, **{key: value for key, value in options.items() if key in known})
-
-
-def _options_of(name: str, what: str = "manifest") -> set[str]:
-    return set(inspect.signature(getattr(import_module(f"mammo.datasets.{name}"), what)).parameters)
-
-
-def parts_of(table: pd.DataFrame, other: pd.DataFrame | None = None, official: bool = False, repeats: int = 5, seed=0):
-    """The table that is measured on, and who learns and who is tested: folds, the owner's split, or another table.
-
-    Raises MammoError where a patient, or a file, would be on both sides, and where too few patients have a class.
-    """
-    if other is None and not official:
-        _refuse_twins(table, table["patient_id"])
-        return table, patient_folds(class_indices(table), table["patient_id"], repeats=repeats, seed=seed)
-    if other is None:
-        if "split" not in table or table["split"].isna().any():
-            raise MammoError("This data set has no official split. Leave --official out, or give --test.")
-        tested = (table["split"] == "test").to_numpy()
-    else:
-        tested = np.arange(len(table) + len(other)) >= len(table)
-        table = pd.concat([table, other], ignore_index=True).drop(columns="split", errors="ignore")
-    sides = [set(table.loc[here, "patient_id"].astype(str)) for here in (tested, ~tested)]
-    shared = sorted(sides[0] & sides[1])
-    if shared:
-        raise MammoError(
-            f"{len(shared)} patients are in training and in test, first {shared[0]}. Take them out of one of the two; "
-            "if they are other women with the same id, rename them."
-        )
-    malignant = (table["label"] == "malignant").to_numpy()
-    if len(set(malignant[tested])) < 2:
-        raise MammoError("In test all images are malignant, or none is. Give it both.")
-    fewest = min(table.loc[~tested & (malignant == ill), "patient_id"].nunique() for ill in (True, False))
-    if fewest < folds.FOLDS:
-        raise MammoError(f"{fewest} training patients of one class are too few: {folds.FOLDS} are needed.")
-    _refuse_twins(table, tested)
-    return table, [[(np.flatnonzero(~tested), np.flatnonzero(tested))]]
-
-
-def _refuse_twins(table: pd.DataFrame, sides) -> None:
-    """Raise MammoError where one file is on two sides, under whatever names."""
-    content = [key.split()[0] for key in ImageLoader(table, (32, 32)).keys]
-    twins = pd.Series(np.asarray(sides)).groupby(content).nunique()
-    if (twins > 1).any():
-        first = table["path"].iloc[content.index(twins.index[twins > 1][0])]
-        raise MammoError(
-            f"{(twins > 1).sum()} files could be in training and in test under two names, first {first}: "
-            "mammo.duplicates(manifest) finds them."
-        )
-
-
-def readers(table: pd.DataFrame, lesions, size, given: argparse.Namespace) -> Iterator[tuple[str, str, Callable]]:
-    """Features, the way they are read, and the reader, for each row of the table."""
-    truth, patients, folder = class_indices(table), table["patient_id"].to_numpy(), cache_folder(given.cache)
-    inputs = ImageLoader(table, size)
-    places = cache(partial(places_of, table, lesions, size))  # the same for all ResNet50s
-
-    def linear(features):
-        return linear_reader(features, truth, patients)
-
-    def frozen(maps_of, first):
-        """The rows of a network: its pooled features, and its cells, the first of which is centred on pixel `first`."""
-        maps = [maps_of(way) for way in ([inputs, FlippedImages(inputs)] if given.flips else [inputs])]
-        seen = [pooled(way) for way in maps]
-        yield "linear", linear(seen[0])
-        if given.flips:  # the mean of the features: its score is the mean of the scores
-            yield "linear, flips", linear(np.mean(seen, axis=0))
-        if lesions is not None:
-            yield f"cells{', flips' * given.flips}", cell_reader(maps, places(first), truth, patients)
-
-    measured = [radiomics(x) for _, xs in in_batches(inputs, np.arange(len(inputs)), 32, "radiomics") for x in xs]
-    yield "radiomics", "linear", linear(np.array(measured))
-    for name in given.weights:
-        try:
-            model = _started(name, size)
-        except MammoError as error:
-            print(f"Without {name} weights: {error}")
-            continue
-        for reader, read in frozen(partial(frozen_maps, model, folder=folder), 0):
-            yield f"ResNet50, {name}", reader, read
-        if given.fine_tune:
-            tuned = fine_tuned_reader(model, table, folder, given.epochs, given.flips)
-            yield f"ResNet50, {name}", f"fine-tuned{', flips' * given.flips}", tuned
-    if given.mobilenet:
-        network = mobilenet(given.mobilenet, size)
-        for reader, read in frozen(lambda way: computed(network, way, folder), MOBILENET_FIRST):
-            yield "MobileNetV2, file", reader, read
-
-
-def _started(name: str, size):
-    from mammo.core.backend import keras
-
-    keras.utils.set_random_seed(0)  # for random weights, and the head
-    return build_model(None if name == "random" else name, image_size=size, quiet=True)
-
-
-def main(given: argparse.Namespace) -> pd.DataFrame:
-    """Print the table row by row, write it as CSV, and return it."""
-    check_options(given)
-    options = {"lesions": given.lesions, "margin": given.margin, "side": given.side, "drawn_in": given.cache}
-    options |= {"kind": given.kind, "partial": given.partial}
-    table = load(given.data or given.train, given.root, **options)
-    other = load(given.test, given.test_root, **options) if given.test else None
-    if given.without_normal:
-        table, other = (t if t is None else t[t["label"] != "normal"].reset_index(drop=True) for t in (table, other))
-    table, parts = parts_of(table, other, given.official, given.repeats, given.seed)
-    if given.breasts:
+    table, folds, lesions = _load(settings)
+    if settings.breasts:
         combine_views(table.assign(probability=0.5), "breast")  # says what is missing before anything is computed
-    truth, rows = class_indices(table), []
-    lesions = None
-    if given.cells:
-        sources = [(given.data or given.train, given.root), (given.test, given.test_root)]
-        lesions = pd.concat([located(*source, table, **options) for source in sources if source[0]])
-    tested = np.unique(np.concatenate([test for part in parts for _, test in part]))
-    groups = subgroup_masks(table, given.by, tested)
-    print(f"{len(tested)} tested, {truth[tested].sum()} malignant, {table['patient_id'][tested].nunique()} patients")
-    print(header(COLUMNS))
-    said = defaultdict(dict)
-
-    def show(crossed, size, features, reader):
-        said[size, reader][features] = crossed
-        for row in measured_rows(cv_metrics, table, [crossed], given.breasts, groups):
-            rows.append({"size": size, "features": features, "reader": reader} | row)
-            print(markdown(rows[-1], COLUMNS), flush=True)
-        write_atomically(Path(given.out), partial(pd.DataFrame(rows).to_csv, index=False))
-
-    each = defaultdict(list)
-    for size in given.size or [(224, 224)]:
-        for features, reader, read in readers(table, lesions, tuple(size), given):
-            crossed = cross_validate(read, parts, len(table), f"{features}, {reader}")
-            show(crossed, size=f"{size[0]} x {size[1]}", features=features, reader=reader)
-            if features != "radiomics" and ("flips" in reader or not given.flips):
-                each[features].append(crossed)
-    for features, several in each.items() if given.together else ():
-        if len(several) > 1:
-            show(together(several), size="all", features=features, reader=f"{len(several)} together")
-    pairs = list(pairs_of(said, table, given.breasts, groups))
-    if pairs:
-        print("", header(PAIRED), *(markdown(row, PAIRED) for row in pairs), sep="\n")
-        out = Path(given.out)
-        write_atomically(out.with_stem(f"{out.stem}_pairs"), partial(pd.DataFrame(pairs).to_csv, index=False))
-    return pd.DataFrame(rows)
+    tested = np.unique(np.concatenate([test for repeat in folds for _, test in repeat]))
+    masks = subgroup_masks(table, settings.by, tested)
+    malignant, patients = class_indices(table)[tested].sum(), table["patient_id"][tested].nunique()
+    print(f"{len(tested)} tested, {malignant} malignant, {patients} patients")
+    results = Results(table, masks, settings.breasts, Path(settings.out))
+    for size in settings.sizes:
+        for features, name, classifier in classifiers(table, lesions, tuple(size), settings):
+            scores = cross_validate(classifier, folds, len(table), f"{features}, {name}")
+            results.add(scores, f"{size[0]} x {size[1]}", features, name)
+    if settings.together:
+        results.add_averages("flips" if settings.flips else "")
+    results.add_differences()
+    return pd.DataFrame(results.rows)
 
 
-def check_options(given: argparse.Namespace) -> None:
-    """Raise MammoError where an option would have no effect, or a file is missing, before anything is read."""
-    kinds = any("kind" in _options_of(name) for name in (given.data or given.train, given.test) if name in NAMES)
-    refused = {
-        "Name the data once, before the options or after --train.": given.data and given.train,
-        "--train goes with --test; for folds name the data alone.": given.train and not given.test,
-        "--test-root goes with --test.": given.test_root and not given.test,
-        "--official and --test exclude each other.": given.official and given.test,
-        "--cells looks for lesions in whole images. Leave --lesions out.": given.cells and given.lesions,
-        "--side goes with --lesions.": given.side and not given.lesions,
-        "This data set has no kinds to choose from. Leave --kind out.": given.kind and not kinds,
-        f"{given.mobilenet} is missing.": given.mobilenet and not Path(given.mobilenet).is_file(),
-    }
-    for reason, wrong in refused.items():
-        if wrong:
-            raise MammoError(reason)
+def _load(settings: Settings) -> tuple:
+    """The table, its folds and, with `cells`, its located lesions."""
+    sources = [(settings.data or settings.train, settings.root), (settings.test, settings.test_root)]
+    sources = [source for source in sources if source[0]]
+    options = {"kind": settings.kind, "partial": settings.partial}
+    squares = {"lesions": settings.lesions, "margin": settings.margin, "side": settings.side}
+    tables = [load(*source, cache=settings.cache, **squares, **options) for source in sources]
+    if settings.without_normal:
+        tables = [table[table["label"] != "normal"].reset_index(drop=True) for table in tables]
+    how = {name: getattr(settings, name) for name in ("official", "folds", "repeats", "seed")}
+    table, folds = make_folds(*tables, **how)
+    if not settings.cells:
+        return table, folds, None
+    return table, folds, pd.concat([located(*source, table, **options) for source in sources])
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The command line."""
+def classifiers(
+    table: pd.DataFrame, lesions: pd.DataFrame | None, size: tuple[int, int], settings: Settings
+) -> Iterator[tuple[str, str, CVClassifier]]:
+    """For each row of the table the names of features and classifier, and the classifier."""
+    truth, patients, folder = class_indices(table), table["patient_id"].to_numpy(), cache_folder(settings.cache)
+    images = ImageLoader(table, size)
+    flips = [images, FlippedImages(images)] if settings.flips else [images]
+    batches = in_batches(images, np.arange(len(images)), 32, "radiomics")
+    features = np.array([radiomics(x) for _, batch in batches for x in batch])
+    yield "radiomics", "linear", LinearClassifier(features, truth, patients)
+    cells = None if lesions is None else label_cells(table, lesions, size)
+    for weights in settings.weights:
+        try:
+            model = _build(weights, size)
+        except MammoError as error:
+            print(f"Without {weights} weights: {error}")
+            continue
+        maps = [frozen_maps(model, flip, folder) for flip in flips]
+        for name, classifier in _frozen_classifiers(maps, cells, truth, patients):
+            yield f"ResNet50, {weights}", name, classifier
+        if settings.fine_tune:
+            name = f"fine-tuned{', flips' * settings.flips}"
+            tuned = FineTunedClassifier(model, table, folder, settings.epochs, settings.flips)
+            yield f"ResNet50, {weights}", name, tuned
+    if settings.mobilenet:
+        network = build_mobilenet(settings.mobilenet, size)
+        maps = [cached_features(network, flip, folder) for flip in flips]
+        cells = None if lesions is None else label_cells(table, lesions, size, MOBILENET_OFFSET)
+        for name, classifier in _frozen_classifiers(maps, cells, truth, patients):
+            yield "MobileNetV2, file", name, classifier
+
+
+def _build(weights: str, size: tuple[int, int]):
+    keras.utils.set_random_seed(0)  # for random weights, and the head
+    return build_model(None if weights == "random" else weights, image_size=size, quiet=True)
+
+
+def _frozen_classifiers(maps: list, cells, truth, patients) -> Iterator[tuple[str, CVClassifier]]:
+    """The classifiers of a network's last maps, of the images and, if given, of the same upside down."""
+    pooled = [average_pool(flip) for flip in maps]
+    yield "linear", LinearClassifier(pooled[0], truth, patients)
+    flips = ", flips" if len(maps) > 1 else ""
+    if flips:  # the score of the mean features is the mean of the scores
+        yield "linear, flips", LinearClassifier(np.mean(pooled, axis=0), truth, patients)
+    if cells is not None:
+        yield f"cells{flips}", LesionCellClassifier(maps, cells, truth, patients)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> Settings:
+    """The settings of a command line; raises MammoError where they contradict each other."""
     first, _, rest = __doc__.partition("\n\n")
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m mammo.benchmark", description=first, epilog=rest, formatter_class=raw)
-    say = parser.add_argument
-    say("data", nargs="?", help=f"{', '.join(NAMES)}, synthetic, or a manifest as CSV")
-    say("--train", help="the same, to go with --test")
-    say("--root", help="the folder as its owner gives it out")
-    say("--test", help="another data set or manifest, to be tested on")
-    say("--test-root", help="its folder")
-    say("--kind", help="for data sets that have several, such as mass and calc")
-    say("--partial", action="store_true", help="go on where files are missing")
-    say("--official", action="store_true", help="the owner's split instead of folds")
-    say("--without-normal", action="store_true", help="images with a finding only")
-    say("--lesions", action="store_true", help="squares around located lesions instead of whole images")
-    say("--margin", type=float, default=MARGIN, help="side of a square in diameters of the lesion")
-    say("--side", type=float, help="side of all squares in pixels instead")
-    say("--size", type=int, nargs=2, action="append", metavar=("HEIGHT", "WIDTH"), help="224 224; may be repeated")
-    say("--weights", nargs="*", choices=WEIGHTS, default=list(WEIGHTS), help="of ResNet50; all that are there")
-    say("--mobilenet", help="a yardstick: Keras' file mobilenet_v2_..._1.0_224_no_top.h5")
-    say("--fine-tune", action="store_true", help="train the network in every fold, too")
-    say("--epochs", type=int, default=10, help="of the fine-tuning, at most")
-    say("--flips", action="store_true", help="rows for the mean over the image and the same upside down")
-    say("--cells", action="store_true", help="rows for the most suspicious cell, learned from located lesions")
-    say("--together", action="store_true", help="rows for the mean of all readers of a network, at all sizes")
-    say("--breasts", action="store_true", help="rows for both views of a breast combined")
-    say("--by", help="a column of the manifest: rows for each of its groups")
-    say("--repeats", type=int, default=5, help="of the five folds")
-    say("--seed", type=int, default=0, help="of the folds")
-    say("--cache", help="folder for what is computed once; else $MAMMO_CACHE, else ~/.cache/mammo")
-    say("--out", default="benchmark.csv", help="the table, as CSV")
-    return parser
+    parser = argparse.ArgumentParser(
+        "python -m mammo.research.benchmark",
+        description=first,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,  # the defaults are those of Settings
+    )
+    add = parser.add_argument
+    add("data", nargs="?", help=f"{', '.join(NAMES)}, synthetic, or a manifest as CSV")
+    add("--train", help="the same, to go with --test")
+    add("--root", help="the folder as its owner gives it out")
+    add("--test", help="another data set or manifest, to test on")
+    add("--test-root", help="its folder")
+    add("--kind", help="for data sets that have several, such as mass and calc")
+    add("--partial", action="store_true", help="go on where files are missing")
+    add("--official", action="store_true", help="the owner's split instead of folds")
+    add("--without-normal", action="store_true", help="images with a finding only")
+    add("--lesions", action="store_true", help="squares around located lesions instead of whole images")
+    add("--margin", type=float, help=f"side of a square in diameters of the lesion ({MARGIN:g})")
+    add("--side", type=float, help="side of all squares in pixels instead")
+    add(
+        "--size",
+        dest="sizes",
+        type=int,
+        nargs=2,
+        action="append",
+        metavar=("HEIGHT", "WIDTH"),
+        help="of the model input (224 224); may be repeated",
+    )
+    add("--weights", nargs="*", choices=WEIGHTS, help="of ResNet50 (all)")
+    add("--mobilenet", help="a baseline: Keras' file mobilenet_v2_..._1.0_224_no_top.h5")
+    add("--fine-tune", action="store_true", help="train the network in every fold, too")
+    add("--epochs", type=int, help="of the fine-tuning, at most (10)")
+    add("--flips", action="store_true", help="rows for the mean over the image and the same upside down")
+    add("--cells", action="store_true", help="rows for the most suspicious cell, learned from located lesions")
+    add("--together", action="store_true", help="rows for the mean of all classifiers of a network, at all sizes")
+    add("--breasts", action="store_true", help="rows for both views of a breast combined")
+    add("--by", help="a column of the manifest: rows for each of its subgroups")
+    add("--folds", type=int, help=f"by patient ({FOLDS})")
+    add("--repeats", type=int, help=f"of the folds ({REPEATS})")
+    add("--seed", type=int, help="of the folds (0)")
+    add("--cache", help="folder for what is computed once ($MAMMO_CACHE, else ~/.cache/mammo)")
+    add("--out", help="the table, as CSV (benchmark.csv)")
+    return Settings(**vars(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":
-    chosen = arguments().parse_args()
-    if not (chosen.data or chosen.train):
-        arguments().error("name a data set, or a manifest")
     try:
-        main(chosen)
+        run(parse_arguments())
     except MammoError as error:
         raise SystemExit(str(error)) from None

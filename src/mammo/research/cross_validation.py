@@ -1,24 +1,25 @@
-"""Scores from folds that have not known the patient, and thresholds that have not known the test.
+"""Cross-validation by patient: scores, thresholds, and metrics with intervals.
 
-    parts = patient_folds(truth, patients)                    # five folds, five times
-    crossed = cross(linear_reader(features, truth, patients), parts, len(truth))
-    figures(truth, crossed, patients)                         # AUC, sensitivity, specificity, with intervals
-    difference(truth, crossed, other, patients)               # of two readers, AUC, with an interval
+    folds = patient_folds(truth, patients)                       # five folds, five times
+    scores = cross_validate(LinearClassifier(features, truth, patients), folds, len(truth))
+    cv_metrics(truth, scores, patients)                          # AUC, sensitivity, specificity, with intervals
+    auc_difference(truth, scores, other_scores, patients)        # of two classifiers, with its interval
 
-A reader is a function `read(train, test, seed)` of row numbers. It returns a score for each test row, and for training
-rows scores from something that has not learned from them: by these the threshold is fixed.
+No patient is in both the training and the test rows of a fold. A fold's threshold is fixed on its training rows, by
+scores of classifiers that have not learned from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
@@ -31,165 +32,246 @@ from mammo.evaluation.operating_point import threshold_at_sensitivity
 from mammo.evaluation.report import TARGET_SENSITIVITY
 
 FOLDS, REPEATS = 5, 5
-STRENGTH = 0.01  # of the linear reader's regularisation (C); not tuned
-MEASURES = ("auc", "sensitivity", "specificity")
-Parts = Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]
+STRENGTH = 0.01  # C of the logistic regression; not tuned
+METRICS = ("auc", "sensitivity", "specificity")
+Folds = Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]  # for each repeat, (train, test) rows of each fold
 
 
 @dataclass(frozen=True)
 class CVScores:
-    """What all folds said, for rows x repeats, and for rows x repeats x folds."""
+    """The scores of a cross-validation."""
 
     score: np.ndarray
     """float (rows, repeats): from the fold that tests the row; NaN where none does."""
     fold: np.ndarray
-    """int (rows, repeats): the fold that tests the row, -1 where none does."""
-    inner: np.ndarray
-    """float (rows, repeats, folds): the training rows' own scores, by which the fold's threshold is fixed."""
+    """int (rows, repeats): the fold that tests the row; -1 where none does."""
+    out_of_fold: np.ndarray
+    """float (rows, repeats, folds): scores of a fold's training rows, which fix its threshold; NaN for all others."""
 
 
-def patient_folds(truth, patients, folds: int = FOLDS, repeats: int = REPEATS, seed: int = 0) -> Parts:
-    """For each repeat the (train, test) rows of its folds; no patient is on both sides, each fold has its share of ill.
+class CVClassifier:
+    """A classifier that `cross_validate` can use. Subclasses add `fit` and `decision_function`.
 
-    Raises MammoError where there are too few patients of a class.
+    Parameters
+    ----------
+    truth : array_like of int (rows,)
+        1 for malignant, else 0.
+    patients : array_like (rows,)
+        Whose image each row is.
+    """
+
+    def __init__(self, truth, patients):
+        self.truth, self.patients = np.asarray(truth), np.asarray(patients)
+
+    def fit(self, rows: np.ndarray, seed: int) -> CVClassifier:
+        """Learn from the rows with these indices; returns self."""
+        raise NotImplementedError
+
+    def decision_function(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of the rows with these indices, float (len(rows),); higher is more suspicious."""
+        raise NotImplementedError
+
+    def out_of_fold_scores(self, train: np.ndarray, seed: int) -> np.ndarray:
+        """Scores of training rows from five inner folds; this classifier has been fitted to all of `train`.
+
+        Returns
+        -------
+        ndarray, float (rows,)
+            NaN for each row that is not in `train`.
+        """
+        scores, inner = np.full(len(self.truth), np.nan), copy(self)
+        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+        for learn, score in folds.split(train, self.truth[train], self.patients[train]):
+            scores[train[score]] = inner.fit(train[learn], seed).decision_function(train[score])
+        return scores
+
+
+class LinearClassifier(CVClassifier):
+    """Logistic regression on standardised features.
+
+    Parameters
+    ----------
+    features : ndarray (rows, values)
+    truth, patients : array_like (rows,)
+    strength : float
+        C of the regression: the lower, the stronger the regularisation.
+    """
+
+    def __init__(self, features: np.ndarray, truth, patients, strength: float = STRENGTH):
+        super().__init__(truth, patients)
+        self.features, self.strength = features, strength
+
+    def fit(self, rows: np.ndarray, seed: int) -> LinearClassifier:
+        regression = LogisticRegression(C=self.strength, solver="newton-cholesky", max_iter=3000)
+        # All principal components are kept: the scores are the same, and the solver is faster.
+        self.pipeline_ = make_pipeline(StandardScaler(), PCA(svd_solver="full"), regression)
+        self.pipeline_.fit(self.features[rows], self.truth[rows])
+        return self
+
+    def decision_function(self, rows: np.ndarray) -> np.ndarray:
+        return self.pipeline_.decision_function(self.features[rows])
+
+
+def patient_folds(truth, patients, folds: int = FOLDS, repeats: int = REPEATS, seed: int = 0) -> Folds:
+    """Stratified folds by patient, several times.
+
+    Returns
+    -------
+    list of list of (train, test)
+        For each repeat and fold the indices of its rows.
+
+    Raises
+    ------
+    MammoError
+        Where there are too few patients of a class.
     """
     truth, patients = np.asarray(truth), np.asarray(patients)
     fewest = min(len(set(patients[truth == label])) for label in (0, 1))
     if fewest < 2 * folds:
         raise MammoError(f"{fewest} patients of one class are too few for {folds} folds: {2 * folds} are needed.")
-    shuffled = (StratifiedGroupKFold(folds, shuffle=True, random_state=seed + repeat) for repeat in range(repeats))
-    return [list(each.split(truth, truth, patients)) for each in shuffled]
+    splitters = (StratifiedGroupKFold(folds, shuffle=True, random_state=seed + repeat) for repeat in range(repeats))
+    return [list(splitter.split(truth, truth, patients)) for splitter in splitters]
 
 
-def cross_validate(read: Callable, parts: Parts, rows: int, title: str = "folds") -> CVScores:
-    """Let the reader learn and answer in every fold; raises MammoError where its own scores are not its training's."""
-    repeats, folds = len(parts), max(map(len, parts))
-    score, fold = np.full((rows, repeats), np.nan), np.full((rows, repeats), -1)
-    inner = np.full((rows, repeats, folds), np.nan)
-    with tqdm(total=sum(map(len, parts)), desc=title, unit="fold") as bar:
-        for repeat, number in ((r, f) for r in range(repeats) for f in range(len(parts[r]))):
-            train, test = parts[repeat][number]
-            score[test, repeat], own = read(train, test, 1000 * repeat + number)
-            if np.isfinite(np.delete(own, train)).any() or not np.isfinite(own).any():
-                raise MammoError("A reader must score training rows of its own, and no others, to fix its threshold.")
-            fold[test, repeat], inner[:, repeat, number] = number, own
+def cross_validate(classifier: CVClassifier, folds: Folds, n_rows: int, title: str = "folds") -> CVScores:
+    """Fit a classifier in every fold, and score the fold's test rows and, out of fold, its training rows.
+
+    Raises
+    ------
+    MammoError
+        Where the out-of-fold scores are not those of training rows: the threshold would be fixed on test rows.
+    """
+    shape = n_rows, len(folds)
+    score, fold = np.full(shape, np.nan), np.full(shape, -1)
+    out_of_fold = np.full((*shape, max(map(len, folds))), np.nan)
+    with tqdm(total=sum(map(len, folds)), desc=title, unit="fold") as bar:
+        for repeat, number in ((r, f) for r in range(len(folds)) for f in range(len(folds[r]))):
+            (train, test), seed = folds[repeat][number], 1000 * repeat + number
+            score[test, repeat] = classifier.fit(train, seed).decision_function(test)
+            inner = classifier.out_of_fold_scores(train, seed)
+            if np.isfinite(np.delete(inner, train)).any() or not np.isfinite(inner).any():
+                raise MammoError("Out-of-fold scores must be those of training rows, and of no others.")
+            fold[test, repeat], out_of_fold[:, repeat, number] = number, inner
             bar.update()
-    return CVScores(score, fold, inner)
+    return CVScores(score, fold, out_of_fold)
 
 
-def together(each: Sequence[CVScores]) -> CVScores:
-    """The mean of several readers of the same folds, each in units of its own scores of the fold's training rows."""
+def average_scores(several: Sequence[CVScores]) -> CVScores:
+    """The mean of several classifiers of the same folds, each standardised by its out-of-fold scores of the fold."""
     scaled = []
-    for crossed in each:
-        middle, spread = np.nanmean(crossed.inner, axis=0), np.nanstd(crossed.inner, axis=0)
-        at = np.arange(crossed.fold.shape[1]), crossed.fold
-        scaled.append(((crossed.score - middle[at]) / spread[at], (crossed.inner - middle) / spread))
-    score, inner = (np.mean(parts, axis=0) for parts in zip(*scaled, strict=True))
-    return CVScores(score, each[0].fold, inner)
+    for scores in several:
+        mean, std = np.nanmean(scores.out_of_fold, axis=0), np.nanstd(scores.out_of_fold, axis=0)
+        at = np.arange(scores.fold.shape[1]), scores.fold
+        scaled.append(((scores.score - mean[at]) / std[at], (scores.out_of_fold - mean) / std))
+    score, out_of_fold = (np.mean(values, axis=0) for values in zip(*scaled, strict=True))
+    return CVScores(score, several[0].fold, out_of_fold)
 
 
-def linear_reader(features: np.ndarray, truth, patients, strength: float = STRENGTH) -> Callable:
-    """A logistic regression on standardised features (rows, values); its own scores come from five inner folds.
-
-    All principal components are kept: turning the axes changes nothing in what it says, but much in how long it takes.
-    """
-    truth, patients = np.asarray(truth), np.asarray(patients)
-    line = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=3000)
-    regression = make_pipeline(StandardScaler(), PCA(svd_solver="full"), line)
-
-    def read(train, test, seed):
-        own, inner = np.full(len(truth), np.nan), StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        x, y, groups = features[train], truth[train], patients[train]
-        own[train] = cross_val_predict(regression, x, y, groups=groups, cv=inner, method="decision_function")
-        return regression.fit(x, y).decision_function(features[test]), own
-
-    return read
-
-
-def alarms(truth, crossed: CVScores, target: float = TARGET_SENSITIVITY) -> np.ndarray:
-    """bool (rows, repeats): at or above the threshold of the row's fold, which its training rows have fixed."""
-    truth, said = np.asarray(truth), np.zeros(crossed.score.shape, bool)
-    for repeat, number in np.ndindex(crossed.inner.shape[1:]):
-        own, here = crossed.inner[:, repeat, number], crossed.fold[:, repeat] == number
+def predicted_positive(truth, scores: CVScores, target: float = TARGET_SENSITIVITY) -> np.ndarray:
+    """bool (rows, repeats): at or above the threshold of the row's fold, fixed at the sensitivity `target`."""
+    truth, positive = np.asarray(truth), np.zeros(scores.score.shape, bool)
+    for repeat, number in np.ndindex(scores.out_of_fold.shape[1:]):
+        inner, here = scores.out_of_fold[:, repeat, number], scores.fold[:, repeat] == number
         if here.any():
-            threshold = threshold_at_sensitivity(truth[np.isfinite(own)], own[np.isfinite(own)], target)
-            said[here, repeat] = crossed.score[here, repeat] >= threshold
-    return said
+            threshold = threshold_at_sensitivity(truth[np.isfinite(inner)], inner[np.isfinite(inner)], target)
+            positive[here, repeat] = scores.score[here, repeat] >= threshold
+    return positive
 
 
-def cv_metrics(truth, crossed: CVScores, patients, among=None, target: float = TARGET_SENSITIVITY) -> dict:
-    """AUC, sensitivity and specificity over all repeats, each with its 95 % interval under `<name>_interval`.
+def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TARGET_SENSITIVITY) -> dict:
+    """AUC, sensitivity and specificity over all repeats, each with a 95 % interval that resamples patients.
 
-    With `among`, bool (rows,), of these rows only; the thresholds stay those of all.
-    The AUC compares images of the same fold only, as the scores of two folds come from two models (Airola et al., An
-    experimental comparison of cross-validation techniques for estimating the area under the ROC curve, Computational
-    Statistics and Data Analysis 55, 2011). The interval resamples patients; that other training patients would have
-    given another model is not in it.
+    Two folds are two models, so the AUC compares images of the same fold only. That other training patients would have
+    given other models is not in the interval.
+
+    Parameters
+    ----------
+    truth, patients : array_like (rows,)
+    scores : CVScores
+    among : ndarray of bool (rows,), optional
+        Measure these rows only. The thresholds stay those of all.
+    target : float
+        Sensitivity at which thresholds are fixed.
+
+    Returns
+    -------
+    dict
+        `cases`, `malignant`, `patients`; the value of each of METRICS under its name, its interval under
+        `<name>_interval`.
+
+    References
+    ----------
+    A. Airola et al., An experimental comparison of cross-validation techniques for estimating the area under the ROC
+    curve, Computational Statistics and Data Analysis 55, 2011.
     """
-    tested = (crossed.fold >= 0).any(axis=1) & (True if among is None else among)
-    alarm = alarms(truth, crossed, target)[tested].mean(axis=1)
+    tested = (scores.fold >= 0).any(axis=1) & (True if among is None else among)
+    positive = predicted_positive(truth, scores, target)[tested].mean(axis=1)
     truth, patients = np.asarray(truth)[tested], np.asarray(patients)[tested]
-    right, pairs = _compared(truth, crossed.score[tested], crossed.fold[tested])
+    correct, pairs = _correct_pairs(truth, scores.score[tested], scores.fold[tested])
 
-    def measure(y, p, w):
-        ill, well = w[:, y == 1], w[:, y == 0]
-        return np.stack(
-            [_ordered(right, pairs, ill, well), weighted_mean(p[y == 1], ill), weighted_mean(1 - p[y == 0], well)],
-            axis=1,
-        )
+    def metrics(y, p, w):
+        malignant, other = w[:, y == 1], w[:, y == 0]
+        auc = _pairwise_auc(correct, pairs, malignant, other)
+        return np.stack([auc, weighted_mean(p[y == 1], malignant), weighted_mean(1 - p[y == 0], other)], axis=1)
 
-    values = zip(MEASURES, *bootstrap(measure, truth, alarm, patients), strict=True)
     found = {"cases": len(truth), "malignant": int(truth.sum()), "patients": len(set(patients))}
-    for name, value, low, high in values:
+    for name, value, low, high in zip(METRICS, *bootstrap(metrics, truth, positive, patients), strict=True):
         found |= {name: float(value), f"{name}_interval": [float(low), float(high)]}
     return found
 
 
-def difference(truth, first: CVScores, second: CVScores, patients, among=None) -> dict:
-    """The mean AUC of the first reader minus that of the second, with its 95 % interval, on the same folds.
+def auc_difference(truth, first: CVScores, second: CVScores, patients, among=None) -> dict:
+    """The AUC of the first classifier minus that of the second, on the same folds, as in `cv_metrics`.
 
-    The AUCs are those of `figures`. In each draw the same patients stand for both readers, so what makes an image hard
-    for both cancels. Raises MammoError where the folds differ.
+    Each draw of the bootstrap has the same patients for both: what makes an image hard for both cancels.
+
+    Returns
+    -------
+    dict
+        `difference` and `difference_interval`.
+
+    Raises
+    ------
+    MammoError
+        Where the folds differ.
     """
     if not np.array_equal(first.fold, second.fold):
-        raise MammoError("Only readers that have answered in the same folds can be compared. Cross both with one list.")
+        raise MammoError("Only scores of the same folds can be compared. Give cross_validate the same folds for both.")
     tested = (first.fold >= 0).any(axis=1) & (True if among is None else among)
     truth, patients = np.asarray(truth)[tested], np.asarray(patients)[tested]
-    (right, pairs), (other, _) = (_compared(truth, each.score[tested], each.fold[tested]) for each in (first, second))
+    (correct, pairs), (other, _) = (_correct_pairs(truth, s.score[tested], s.fold[tested]) for s in (first, second))
 
-    def measure(y, _, w):
-        return _ordered(right - other, pairs, w[:, y == 1], w[:, y == 0])
+    def difference(y, _, w):
+        return _pairwise_auc(correct - other, pairs, w[:, y == 1], w[:, y == 0])
 
-    value, low, high = bootstrap(measure, truth, np.zeros(len(truth)), patients)
+    value, low, high = bootstrap(difference, truth, np.zeros(len(truth)), patients)
     return {"difference": float(value), "difference_interval": [float(low), float(high)]}
 
 
-def _compared(truth, score, fold) -> tuple[np.ndarray, np.ndarray]:
-    """For each malignant and each other row: in how many repeats rightly ordered, and in how many in one fold."""
-    ill, well = np.flatnonzero(truth == 1)[:, None], np.flatnonzero(truth == 0)[None]
-    same = (fold[ill] == fold[well]) & (fold[ill] >= 0)
-    right = (score[ill] > score[well]) + 0.5 * (score[ill] == score[well])
-    return (right * same).sum(axis=-1), same.sum(axis=-1)
+def _correct_pairs(truth, score, fold) -> tuple[np.ndarray, np.ndarray]:
+    """For each malignant and each other row: in how many repeats ordered correctly, and in how many in one fold."""
+    malignant, other = np.flatnonzero(truth == 1)[:, None], np.flatnonzero(truth == 0)[None]
+    same = (fold[malignant] == fold[other]) & (fold[malignant] >= 0)
+    correct = (score[malignant] > score[other]) + 0.5 * (score[malignant] == score[other])
+    return (correct * same).sum(axis=-1), same.sum(axis=-1)
 
 
-def _ordered(right, pairs, ill, well) -> np.ndarray:
-    """Of the compared pairs of each draw the share that is rightly ordered; NaN where none is compared."""
+def _pairwise_auc(correct, pairs, malignant, other) -> np.ndarray:
+    """The share of correctly ordered pairs in each draw; NaN where there are none."""
     with np.errstate(invalid="ignore"):
-        return ((ill @ right) * well).sum(axis=1) / ((ill @ pairs) * well).sum(axis=1)
+        return ((malignant @ correct) * other).sum(axis=1) / ((malignant @ pairs) * other).sum(axis=1)
 
 
-def by_breast(table: pd.DataFrame, crossed: CVScores) -> tuple[pd.DataFrame, CVScores]:
-    """The views of a breast combined to the mean of their scores, in what each fold tests and in its own scores.
+def by_breast(table: pd.DataFrame, scores: CVScores) -> tuple[pd.DataFrame, CVScores]:
+    """The mean score of the views of each breast, as `mammo.combine_views` combines log-odds.
 
-    `mammo.combine` does that with log-odds. `table` is the manifest of the rows. Raises MammoError where it does not
-    say which breast an image shows.
+    `table` is the manifest of the rows. Raises MammoError where it does not say which breast an image shows.
     """
-
     breasts = combine_views(table.assign(probability=0.5), "breast")
-    number = table.groupby(LEVELS["breast"], sort=False).ngroup().to_numpy()
+    breast_of_row = table.groupby(LEVELS["breast"], sort=False).ngroup().to_numpy()
 
     def combined(values, how="mean"):
-        columns = pd.DataFrame(values.reshape(len(table), -1)).groupby(number)
+        columns = pd.DataFrame(values.reshape(len(table), -1)).groupby(breast_of_row)
         return columns.agg(how).to_numpy().reshape(len(breasts), *values.shape[1:])
 
-    return breasts, CVScores(combined(crossed.score), combined(crossed.fold, "first"), combined(crossed.inner))
+    return breasts, CVScores(combined(scores.score), combined(scores.fold, "first"), combined(scores.out_of_fold))

@@ -1,19 +1,19 @@
-"""What pretrained weights are worth on other images: their frozen features, and fine-tuned in every fold.
+"""How much pretrained weights are worth on other images: as frozen features, and fine-tuned in every fold.
 
     model = mammo.build_model("demo", image_size=(224, 224))
-    features = frozen_values(model, Inputs(manifest, (224, 224)), cache_folder())      # a linear reader reads them
-    read = fine_tuned_reader(model, manifest, cache_folder())                          # or mammo's own training does
+    features = frozen_values(model, ImageLoader(manifest, (224, 224)), cache_folder())
+    LinearClassifier(features, truth, patients)                   # on frozen features
+    FineTunedClassifier(model, manifest, cache_folder())          # trained in every fold
 
-What is frozen is computed once and kept (`mammo.cache`), and so is what a fine-tuned fold has said: the same call goes
-on where it was interrupted.
+Frozen features and the scores of fine-tuned folds are cached: the same call goes on where it was interrupted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+import zipfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -27,48 +27,67 @@ from mammo.data.image_loader import ImageLoader
 from mammo.evaluation.calibration import log_odds
 from mammo.models.resnet50 import FEATURES, LAST_CONVOLUTION
 from mammo.models.saved_model import image_size_of
-from mammo.research.cross_validation import FOLDS
-from mammo.training.feature_cache import FeatureCache, a_few_at_a_time, fingerprint, mark_used
+from mammo.research.cross_validation import FOLDS, CVClassifier
+from mammo.training import fine_tuning
+from mammo.training.feature_cache import FeatureCache, iterate_batches, mark_used, model_digest
+from mammo.training.frozen_backbone import copy_of_last_stage, frozen_features, frozen_stages
+
+RECIPE = 1  # of FineTunedClassifier; raise it whenever the same fold would get other scores
 
 
 class FlippedImages:
-    """The inputs turned upside down; the chest wall stays on the left."""
+    """The images of an ImageLoader upside down; the chest wall stays on the left."""
 
-    def __init__(self, source):
-        self.source, self.keys = source, [f"{key} upside down" for key in source.keys]
+    def __init__(self, images):
+        self.images, self.keys = images, [f"{key} upside down" for key in images.keys]
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.images)
 
     def __getitem__(self, items) -> np.ndarray:
-        return np.ascontiguousarray(self.source[items][:, ::-1])
+        return np.ascontiguousarray(self.images[items][:, ::-1])
 
 
-def frozen_values(model, source, folder: Path, precision: str | None = None) -> np.ndarray:
-    """The pooled features of a model of `mammo.build_model` for every item of `source`: float32 (items, 2048)."""
-    return _frozen(model, source, folder, precision, FEATURES)[np.arange(len(source))]
+def frozen_values(model, images, folder: Path, precision: str | None = None) -> np.ndarray:
+    """Pooled features of every image.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `mammo.build_model`.
+    images : ImageLoader or FlippedImages
+    folder : Path
+        Of the cache.
+    precision : "bfloat16" or "float32", optional
+        Without it, what this machine computes fastest.
+
+    Returns
+    -------
+    ndarray, float32 (images, 2048)
+    """
+    return _frozen(model, images, folder, precision, FEATURES)[np.arange(len(images))]
 
 
-def frozen_maps(model, source, folder: Path, precision: str | None = None) -> FeatureCache:
-    """The last maps of the same for every item of `source`, kept on disk: each float32 (rows, columns, 2048)."""
-    return _frozen(model, source, folder, precision, LAST_CONVOLUTION)
+def frozen_maps(model, images, folder: Path, precision: str | None = None) -> FeatureCache:
+    """Last maps of every image, on disk: each float32 (rows, columns, 2048). Parameters as in `frozen_values`."""
+    return _frozen(model, images, folder, precision, LAST_CONVOLUTION)
 
 
-def _frozen(model, source, folder, precision, layer) -> FeatureCache:
+def _frozen(model, images, folder, precision, layer) -> FeatureCache:
     precision = precision or native_precision()
-    maps = computed(stages.frozen_stages(model, precision), source, folder, "frozen stages")
-    return computed(stages.frozen_features(model, precision, layer), maps, folder)
+    maps = cached_features(frozen_stages(model, precision), images, folder, "frozen stages")
+    return cached_features(frozen_features(model, precision, layer), maps, folder)
 
 
-def computed(network, source, folder: Path, title: str = "features") -> FeatureCache:
-    """What any frozen network answers for every item of `source`, computed once and kept on disk."""
-    values = FeatureCache(network, source, folder)
-    values.compute(title)
-    return values
+def cached_features(network, images, folder: Path, title: str = "features") -> FeatureCache:
+    """The output of any frozen network for every image, computed once and kept on disk."""
+    features = FeatureCache(network, images, folder)
+    features.compute(title)
+    return features
 
 
-def mobilenet(weights, image_size):
-    """MobileNetV2 up to its last maps, with the weights of a file; a yardstick, for `computed`."""
+def build_mobilenet(weights, image_size) -> keras.Model:
+    """MobileNetV2 up to its last maps, with the weights of a file: a baseline, for `cached_features`."""
     grey = keras.Input((*image_size, 1))
     x = keras.layers.Rescaling(2.0, offset=-1.0)(keras.layers.Concatenate()([grey, grey, grey]))
     network = keras.applications.MobileNetV2(weights=None, include_top=False, input_tensor=x)
@@ -76,64 +95,97 @@ def mobilenet(weights, image_size):
     return keras.Model(grey, network.output)
 
 
-def pooled(maps) -> np.ndarray:
-    """The mean over each of the maps: float32 (items, channels)."""
-    return np.concatenate([part.mean(axis=(1, 2)) for part in a_few_at_a_time(maps)])
+def average_pool(maps) -> np.ndarray:
+    """The mean over each map: float32 (images, channels)."""
+    return np.concatenate([batch.mean(axis=(1, 2)) for batch in iterate_batches(maps)])
 
 
-def fine_tuned_reader(
-    model, manifest: pd.DataFrame, folder: Path, epochs: int = 10, flips: bool = False, precision: str | None = None
-) -> Callable:
-    """A reader for `mammo.folds`: `mammo.train_head`, then `mammo.fine_tune`, from the same start in every fold.
+class FineTunedClassifier(CVClassifier):
+    """`mammo.train_head`, then `mammo.fine_tune`, from the same start in every fold.
 
-    A fifth of a fold's training patients is the validation that stops the training; from its scores the threshold
-    comes too. With `flips` a score is the mean over the image and the same upside down. The changed copies of an image
-    are the same in every fold, so that what is frozen is computed once for all.
+    A fifth of a fold's training patients is its validation part. It stops the training, and its scores are the
+    out-of-fold scores. All folds use the same augmentations, so the frozen features are computed once.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `mammo.build_model`; changed in place.
+    manifest : DataFrame
+    folder : Path
+        Of the cache.
+    epochs : int
+        Of the fine-tuning, at most.
+    flips : bool
+        A score is the mean over the image and the same upside down.
+    precision : "bfloat16" or "float32", optional
+        Without it, what this machine computes fastest.
     """
-    precision = precision or native_precision()
-    manifest = manifest.reset_index(drop=True)
-    truth, patients, start = class_indices(manifest), manifest["patient_id"].to_numpy(), model.get_weights()
-    inputs = ImageLoader(manifest, image_size_of(model))
-    ways = [inputs, FlippedImages(inputs)] if flips else [inputs]
-    maps = [FeatureCache(stages.frozen_stages(model, precision), way, folder) for way in ways]
-    facts = [*inputs.keys, *truth, *patients, fingerprint(model), epochs, flips, precision, _way_of_training()]
 
-    def read(train, test, seed):
-        key = hashlib.sha256(" ".join(map(str, [*facts, *train, "test", *test, seed])).encode()).hexdigest()
-        return _kept(folder / "folds" / key, lambda: learned(train, test, seed))
+    def __init__(
+        self, model, manifest: pd.DataFrame, folder: Path, epochs: int = 10, flips: bool = False, precision=None
+    ):
+        super().__init__(class_indices(manifest), manifest["patient_id"])
+        self.model, self.manifest, self.folder = model, manifest.reset_index(drop=True), folder
+        self.epochs, self.precision = epochs, precision or native_precision()
+        images = ImageLoader(manifest, image_size_of(model))
+        sources = [images, FlippedImages(images)] if flips else [images]
+        self.maps = [FeatureCache(frozen_stages(model, self.precision), source, folder) for source in sources]
+        self.start = model.get_weights()
+        settings = [fine_tuning.RECIPE, RECIPE, *images.keys, *self.truth, *self.patients, model_digest(model)]
+        self.settings = [*settings, epochs, flips, self.precision]
 
-    def learned(train, test, seed):
+    def fit(self, rows: np.ndarray, seed: int) -> FineTunedClassifier:
+        """Choose the validation part. The training starts when a score is needed that is not in the cache."""
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        learn, own = (train[rows] for rows in next(folds.split(train, truth[train], patients[train])))
-        split = pd.Series("test", index=manifest.index)
-        split[learn], split[own] = "train", "validation"
-        rows = manifest.assign(split=split).iloc[np.concatenate([learn, own, test])]
-        model.set_weights(start)
-        with without_stderr(), redirect_stdout(io.StringIO()):  # one progress bar, that of the folds, is enough
-            training.train_head(model, rows, cache=folder, precision=precision)
-            training.fine_tune(model, rows, epochs=epochs, cache=folder, precision=precision)
-        scores = np.full(len(manifest), np.nan)
-        scores[own] = said(own)
-        return said(test), scores
+        learn, validation = next(folds.split(rows, self.truth[rows], self.patients[rows]))
+        self.learn_, self.validation_, self.trained_ = rows[learn], rows[validation], False
+        return self
 
-    def said(items):
-        last = stages.last_stage(model, precision)
-        answers = [last.predict(way[items], batch_size=16, verbose=0)[:, 1] for way in maps]
-        return np.mean([log_odds(answer) for answer in answers], axis=0)
+    def decision_function(self, rows: np.ndarray) -> np.ndarray:
+        """The log-odds of malignant."""
+        parts = [*self.settings, "learn", *self.learn_, "validation", *self.validation_, "score", *rows]
+        path = self.folder / "folds" / hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
+        scores = _read_scores(path, len(rows))
+        if scores is None:
+            scores = self._compute_scores(rows)
+            write_arrays(path, {"scores": scores})
+        return scores
 
-    return read
+    def out_of_fold_scores(self, train: np.ndarray, seed: int) -> np.ndarray:
+        """Scores of the validation part; NaN for all other rows."""
+        scores = np.full(len(self.truth), np.nan)
+        scores[self.validation_] = self.decision_function(self.validation_)
+        return scores
+
+    def _compute_scores(self, rows: np.ndarray) -> np.ndarray:
+        if not self.trained_:
+            self._train()
+        network = copy_of_last_stage(self.model, self.precision)
+        flips = [network.predict(maps[rows], batch_size=16, verbose=0)[:, 1] for maps in self.maps]
+        return np.mean([log_odds(probability) for probability in flips], axis=0)
+
+    def _train(self) -> None:
+        rows = pd.concat(
+            [
+                self.manifest.iloc[self.learn_].assign(split="train"),
+                self.manifest.iloc[self.validation_].assign(split="validation"),
+            ]
+        )
+        options = {"cache": self.folder, "precision": self.precision}
+        self.model.set_weights(self.start)
+        with without_stderr(), redirect_stdout(io.StringIO()):  # the progress bar of the folds is enough
+            fine_tuning.train_head(self.model, rows, **options)
+            fine_tuning.fine_tune(self.model, rows, epochs=self.epochs, **options)
+        self.trained_ = True
 
 
-def _kept(path: Path, compute: Callable) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays from a file, or computed and written there."""
-    if mark_used(path):
-        with suppress(FileNotFoundError), np.load(path) as file:  # another process may make room
-            return file["test"], file["own"]
-    test, own = compute()
-    write_arrays(path, {"test": test, "own": own})
-    return test, own
-
-
-def _way_of_training() -> str:
-    code = (Path(file).read_bytes() for file in (training.__file__, stages.__file__, __file__))
-    return hashlib.sha256(b"".join(code)).hexdigest()[:16]
+def _read_scores(path: Path, count: int) -> np.ndarray | None:
+    """Cached scores; None where there are none or the file is damaged."""
+    if not mark_used(path):
+        return None
+    try:
+        with np.load(path) as file:
+            scores = file["scores"]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+    return scores if scores.shape == (count,) and np.isfinite(scores).all() else None

@@ -1,10 +1,10 @@
-"""What the demo weights are trained on: patches of synthetic mammograms, and whole ones, made from a number.
+"""Training data of the demo weights: patches of synthetic mammograms, and whole ones, each drawn from a number.
 
     images, truth = patches(7, side=96, scales=(0.7, 1.25), count=11, curriculum=1)
     images, truth = whole(7)
 
-The same number gives the same images, and no other number gives them. The truth is known to the pixel: which of ten
-kinds of lesions a patch shows, and what lies in each cell of the map that ResNet50 makes of a whole image.
+The same number gives the same images, and no other number gives them. The truth is exact: the kind of lesion in each
+patch, and in each cell of the last map that ResNet50 computes from a whole image.
 """
 
 from __future__ import annotations
@@ -23,19 +23,35 @@ from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
 SEED = 20_261_122
 RENDERED, WHOLE = (512, 384), (384, 288)
-APART_MM = 35.0  # between the centres of several lesions in one breast
-HARDEST = 0.45  # of the difficulties that are trained on, from 0
-SOON_LEARNED = ("spiculated mass", "architectural distortion")
+APART_MM = 35.0  # least distance between the centres of two lesions in a breast
+HARDEST = 0.45  # highest difficulty
+EASY_KINDS = ("spiculated mass", "architectural distortion")
 MM = RENDERED[0] / HEIGHT_MM
 KINDS = ("normal", *(kind for label in CLASS_NAMES for group in (MASSES, CALCIFICATIONS) for kind in group[label]))
 MALIGNANT_FROM = 1 + len(MASSES["benign"]) + len(CALCIFICATIONS["benign"])
 
 
 def patches(number: int, side: int, scales, count: int, curriculum: int) -> tuple[np.ndarray, np.ndarray]:
-    """Patches of one breast, uint8 (count, side, side), and their classes, places in `KINDS`.
+    """Patches of one breast.
 
-    `scales` are the fewest and the most pixels of a patch to a pixel of the mammogram. Up to the number `curriculum`
-    patches come nearer and plainer than afterwards. A breast that is too small gives none.
+    Parameters
+    ----------
+    number : int
+        Of the breast.
+    side : int
+        Of a patch, in pixels.
+    scales : (float, float)
+        Least and greatest number of patch pixels to a pixel of the mammogram.
+    count : int
+        Of the patches. A breast that is too small gives none.
+    curriculum : int
+        Up to this number patches are nearer and their lesions easier.
+
+    Returns
+    -------
+    images : ndarray, uint8 (count, side, side)
+    classes : ndarray, int64 (count,)
+        Indices into KINDS.
     """
     rng = np.random.default_rng([SEED, number, 1])
     view = VIEWS[number % 2]
@@ -63,11 +79,20 @@ def patches(number: int, side: int, scales, count: int, curriculum: int) -> tupl
 
 
 def whole(number: int, lesions: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """One whole image, uint8 (1, 384, 288), prepared as for prediction, and its truth, int (1, 1 + cells).
+    """One whole image, prepared as for prediction.
 
-    First 1 if malignant, else 0; then, for each cell of the last map, the place in `KINDS` of what is there, or -1
-    where a lesion only begins. An image that is not normal has up to so many lesions: a benign one only benign
-    lesions, a malignant one at least one that is malignant.
+    Parameters
+    ----------
+    number : int
+    lesions : int
+        At most so many in an image that is not normal. A benign image has benign lesions only; a malignant one has at
+        least one that is malignant.
+
+    Returns
+    -------
+    images : ndarray, uint8 (1, 384, 288)
+    truth : ndarray, int64 (1, 1 + cells)
+        1 for malignant, else 0; then for each cell of the last map an index into KINDS, or -1 at the edge of a lesion.
     """
     rng = np.random.default_rng([SEED, number, 2])
     label = ("benign", "malignant", "normal")[rng.choice(3, p=(0.3, 0.4, 0.3))]
@@ -82,36 +107,36 @@ def whole(number: int, lesions: int = 1) -> tuple[np.ndarray, np.ndarray]:
     cells = np.zeros((WHOLE[0] // CELL, WHOLE[1] // CELL), np.int64)
     rows, columns = (np.maximum(np.arange(count) * CELL - CELL // 2, 0) for count in cells.shape)
     for lesion, mask in marks:
-        covered = model_input(mask_on_breast(breast, mask), WHOLE)[::upside_down, :, 0]
-        weighted_mean = np.add.reduceat(np.add.reduceat(covered, rows, axis=0), columns, axis=1)
-        cells[(weighted_mean > 0) & (cells == 0)] = -1
-        cells[(weighted_mean > 0) & (weighted_mean >= 0.5 * weighted_mean.max())] = KINDS.index(lesion.kind)
+        lesion_mask = model_input(mask_on_breast(breast, mask), WHOLE)[::upside_down, :, 0]
+        covered = np.add.reduceat(np.add.reduceat(lesion_mask, rows, axis=0), columns, axis=1)
+        cells[(covered > 0) & (cells == 0)] = -1
+        cells[(covered > 0) & (covered >= 0.5 * covered.max())] = KINDS.index(lesion.kind)
     x = _vary(model_input(breast.image, WHOLE)[::upside_down, :, 0], rng, turn=False)
     return x[None], np.concatenate([[int(label == "malignant")], cells.ravel()])[None]
 
 
 def _more_lesions(image, marks, count: int, label: str, view: str, rng):
-    """The image with up to `count` lesions that keep apart, and each with its mask."""
+    """The image with up to `count` lesions at a distance from each other, and each lesion with its mask."""
     inside = breast_mask(image)
     centres = [np.argwhere(mask).mean(axis=0) for _, mask in marks if mask.any()]
-    for place in rng.permutation(np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=3)) * 8):
+    for centre in rng.permutation(np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=3)) * 8):
         if len(marks) == count:
             break
-        if all(np.hypot(*(place - centre)) > APART_MM * MM for centre in centres):
+        if all(np.hypot(*(centre - other)) > APART_MM * MM for other in centres):
             lesion = _lesion(rng, CLASS_NAMES[rng.integers(1 + CLASS_NAMES.index(label))])
-            image, mask = with_lesion(image, inside, lesion, view, place, MM)
-            marks, centres = [*marks, (lesion, mask)], [*centres, place]
+            image, mask = with_lesion(image, inside, lesion, view, centre, MM)
+            marks, centres = [*marks, (lesion, mask)], [*centres, centre]
     return np.clip(image, 0, 1), marks
 
 
 def _lesion(rng, label: str):
-    """A lesion of any difficulty that is trained on; two of three of the kinds learned first make room for another."""
+    """A lesion of random difficulty; two of three of the easy kinds are drawn again."""
     lesion = draw_lesion(rng, label, rng.uniform(0.0, HARDEST))
-    return _lesion(rng, label) if lesion.kind in SOON_LEARNED and rng.random() < 2 / 3 else lesion
+    return _lesion(rng, label) if lesion.kind in EASY_KINDS and rng.random() < 2 / 3 else lesion
 
 
 def _vary(x: np.ndarray, rng, turn: bool) -> np.ndarray:
-    """Another exposure, film curve, sharpness and grain, and for patches any side up; uint8."""
+    """Random exposure, film curve, sharpness and grain, with `turn` also rotated and mirrored; uint8."""
     if turn:
         x = np.rot90(x[::-1] if rng.random() < 0.5 else x, rng.integers(4))
     x = np.clip(x, 0, None) ** rng.uniform(0.7, 1.4) * rng.uniform(0.75, 1.1)

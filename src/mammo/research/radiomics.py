@@ -1,10 +1,6 @@
-"""What was measured before there were networks: intensity, texture and shape, as a baseline.
+"""Radiomics: hand-made features of intensity, texture and shape, as a baseline for networks.
 
-    features = radiomics(x)                # x: the model's input, (height, width, 1)
-
-First-order statistics, grey-level co-occurrence (Haralick, Shanmugam and Dinstein, IEEE Trans. SMC 3, 1973), local
-binary patterns (Ojala, Pietikainen and Maenpaa, IEEE Trans. PAMI 24, 2002) and the shape of the breast and of the
-brightest thing in it. What lies beside the breast, where the input is 0, does not count.
+features = radiomics(x)                # x: the model's input, (height, width, 1)
 """
 
 from __future__ import annotations
@@ -24,7 +20,24 @@ VALUES = 5 + len(PERCENTILES) + len(HARALICK) * len(DISTANCES) + (NEIGHBOURS + 2
 
 
 def radiomics(x: np.ndarray) -> np.ndarray:
-    """float32 (VALUES,): what can be measured in an input (height, width, 1) in [0, 1]; zeros where that is empty."""
+    """Features of one model input. Pixels beside the breast, which are 0, do not count.
+
+    Parameters
+    ----------
+    x : ndarray (height, width, 1) in [0, 1]
+
+    Returns
+    -------
+    ndarray, float32 (VALUES,)
+        First-order statistics, grey-level co-occurrence, local binary patterns, and the shapes of the breast and of its
+        bright part. All 0 where the input is empty or has one grey level only.
+
+    References
+    ----------
+    R. Haralick, K. Shanmugam and I. Dinstein, Textural features for image classification, IEEE Trans. SMC 3, 1973.
+    T. Ojala, M. Pietikainen and T. Maenpaa, Multiresolution gray-scale and rotation invariant texture classification
+    with local binary patterns, IEEE Trans. PAMI 24, 2002.
+    """
     image = np.asarray(x, np.float64)[..., 0]
     inside = image > 0
     values = image[inside]
@@ -47,20 +60,20 @@ def radiomics(x: np.ndarray) -> np.ndarray:
 
 
 def _co_occurrence(image, inside) -> np.ndarray:
-    """Each of HARALICK at each distance, the mean of all directions; level 0 is what lies beside the breast."""
+    """Each of HARALICK at each distance, averaged over directions; level 0, beside the breast, is left out."""
     grey = np.where(inside, 1 + np.minimum(image * LEVELS, LEVELS - 1).astype(int), 0).astype(np.uint8)
     matrix = graycomatrix(grey, DISTANCES, ANGLES, levels=LEVELS + 1, symmetric=True)[1:, 1:]
     return np.concatenate([graycoprops(matrix, name).mean(axis=1) for name in HARALICK])
 
 
 def _patterns(image, inside) -> np.ndarray:
-    """The shares of the uniform local binary patterns, at two radii."""
+    """Shares of the uniform local binary patterns, at each radius."""
     grey, bins = np.rint(image * 255).astype(np.uint8), np.arange(NEIGHBOURS + 3)
     codes = [local_binary_pattern(grey, NEIGHBOURS, radius, "uniform")[inside] for radius in RADII]
     return np.concatenate([np.histogram(code, bins)[0] / len(code) for code in codes])
 
 
 def _shape(mask) -> list[float]:
-    """Of a mask taken as one thing: SHAPE, the area as a share of the image."""
-    (thing,) = regionprops(mask.astype(np.uint8))
-    return [float(getattr(thing, name)) for name in SHAPE[:-1]] + [float(mask.mean())]
+    """SHAPE of a mask, taken as one region; the area is a share of the image."""
+    (region,) = regionprops(mask.astype(np.uint8))
+    return [float(getattr(region, name)) for name in SHAPE[:-1]] + [float(mask.mean())]

@@ -1,72 +1,100 @@
-"""The rows of a table of readers: what each has found of images, groups and breasts, and who is better than whom.
+"""Rows of the benchmark's tables: metrics of each classifier, and differences between networks.
 
-    for row in measured_rows(figures, manifest, [crossed], breasts=True, groups=groups_of(manifest, "density", tested)):
-        print(markdown({"size": "224 x 224", "features": "radiomics", "reader": "linear"} | row, COLUMNS))
-
-`mammo.folds` says how they were found; `mammo.benchmark` prints them.
+masks = subgroup_masks(manifest, "density", tested)
+for row in metric_rows(cv_metrics, manifest, [scores], breasts=True, masks=masks):
+    print(markdown({"size": "224 x 224", "features": "radiomics", "classifier": "linear"} | row, COLUMNS))
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
+from mammo.core.files import write_atomically
 from mammo.core.manifest import class_indices
 from mammo.evaluation.subgroups import PATIENTS
-from mammo.research.cross_validation import MEASURES, by_breast, difference
+from mammo.research.cross_validation import METRICS, CVScores, auc_difference, average_scores, by_breast, cv_metrics
 
-COLUMNS = ("size", "features", "reader", "of", *MEASURES)
-PAIRED = ("size", "reader", "of", "features", "minus", "difference")
+COLUMNS = ("size", "features", "classifier", "of", *METRICS)
+DIFFERENCE_COLUMNS = ("size", "classifier", "of", "features", "minus", "difference")
 
 
 def subgroup_masks(table: pd.DataFrame, by: str | None, tested: np.ndarray) -> dict[str, np.ndarray]:
-    """Which rows have each value of the column `by`; one with too few tested patients of a class is named, not given.
+    """Which rows have each value of a column.
 
-    `tested` are the numbers of the rows that some fold tests.
+    Parameters
+    ----------
+    table : DataFrame
+        Manifest of all rows.
+    by : str, optional
+        The column; without it there are no subgroups.
+    tested : ndarray of int
+        Indices of the rows that some fold tests.
+
+    Returns
+    -------
+    dict of ndarray of bool (rows,)
+        By the column's values. A line is printed for each value with too few tested patients of a class, which is left
+        out.
+
+    Raises
+    ------
+    MammoError
+        Where there is no such column.
     """
     if by is None:
         return {}
     if by not in table:
         raise MammoError(f"There is no column {by!r} to group by. There are {', '.join(table.columns)}.")
-    groups, malignant = {}, table["label"] == "malignant"
+    masks, malignant = {}, table["label"] == "malignant"
     unknown = int(table.iloc[tested][by].isna().sum())
     if unknown:
-        print(f"{unknown} of {len(tested)} rows have no {by} and are in none of its groups.")
+        print(f"{unknown} of {len(tested)} rows have no {by} and are in none of its subgroups.")
     for value, rows in table.iloc[tested].groupby(by):
-        fewest = min(rows.loc[malignant[rows.index] == ill, "patient_id"].nunique() for ill in (True, False))
+        fewest = rows.groupby(malignant)["patient_id"].nunique().reindex([False, True], fill_value=0).min()
         if fewest >= PATIENTS:
-            groups[str(value)] = (table[by] == value).to_numpy()
+            masks[str(value)] = (table[by] == value).to_numpy()
         else:
             print(f"Without {by} {value}: {fewest} patients of a class are too few, {PATIENTS} are needed.")
-    return groups
+    return masks
 
 
-def measured_rows(measure: Callable, table: pd.DataFrame, crossed, breasts: bool, groups: dict) -> Iterator[dict]:
-    """What `measure(truth, *crossed, patients)` finds of images, of groups of them, and of breasts."""
+def metric_rows(
+    measure: Callable, table: pd.DataFrame, scores: Sequence[CVScores], breasts: bool, masks: dict
+) -> Iterator[dict]:
+    """What `measure(truth, *scores, patients)` finds for all images, for each subgroup, and for breasts.
+
+    `measure` is `cv_metrics` with one item in `scores`, or `auc_difference` with two.
+    """
     truth, patients = class_indices(table), table["patient_id"].to_numpy()
-    yield {"of": "lesions" if "square" in table else "images"} | measure(truth, *crossed, patients)
-    for group, among in groups.items():
-        yield {"of": group} | measure(truth, *crossed, patients, among=among)
+    yield {"of": "lesions" if "patch_size" in table else "images"} | measure(truth, *scores, patients)
+    for name, among in masks.items():
+        yield {"of": name} | measure(truth, *scores, patients, among=among)
     if breasts:
-        combined = [by_breast(table, each) for each in crossed]
-        breast, patients = combined[0][0], combined[0][0]["patient_id"].to_numpy()
-        yield {"of": "breasts"} | measure(class_indices(breast), *(each for _, each in combined), patients)
+        tables, combined = zip(*(by_breast(table, each) for each in scores), strict=True)
+        yield {"of": "breasts"} | measure(class_indices(tables[0]), *combined, tables[0]["patient_id"].to_numpy())
 
 
-def pairs_of(said: dict, table: pd.DataFrame, breasts: bool, groups: dict) -> Iterator[dict]:
-    """How much better one network is than another under the same reader at the same size: AUC, on the same patients."""
-    for (size, reader), each in said.items():
-        for first, second in combinations(each, 2):
-            for row in measured_rows(difference, table, [each[first], each[second]], breasts, groups):
-                yield {"size": size, "reader": reader, "features": first, "minus": second} | row
+def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, masks: dict) -> Iterator[dict]:
+    """Differences of AUC between each two networks with the same classifier and size.
+
+    `scores` holds the CVScores by (size, classifier), then by features.
+    """
+    for (size, classifier), by_features in scores.items():
+        for first, second in combinations(by_features, 2):
+            for row in metric_rows(auc_difference, table, [by_features[first], by_features[second]], breasts, masks):
+                yield {"size": size, "classifier": classifier, "features": first, "minus": second} | row
 
 
 def markdown(row: dict, columns: Sequence[str]) -> str:
-    """One line of a table; a figure with its interval."""
+    """One line of a Markdown table; a number with its interval."""
     cells = []
     for name in columns:
         interval = row.get(f"{name}_interval")
@@ -75,5 +103,58 @@ def markdown(row: dict, columns: Sequence[str]) -> str:
 
 
 def header(columns: Sequence[str]) -> str:
-    """The head of a table."""
+    """The first two lines of a Markdown table."""
     return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
+
+
+class Results:
+    """Tables whose rows are printed and written as they are added.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Manifest of the scored rows.
+    masks : dict
+        From `subgroup_masks`.
+    breasts : bool
+        Add rows for the views of a breast combined.
+    out : Path
+        The metrics, as CSV. The differences are written to the same name with `_pairs`.
+    """
+
+    def __init__(self, table: pd.DataFrame, masks: dict, breasts: bool, out: Path):
+        self.table, self.masks, self.breasts, self.out = table, masks, breasts, out
+        self.rows: list[dict] = []
+        self.scores: dict = defaultdict(dict)
+        """CVScores by (size, classifier), then by features."""
+
+    def add(self, scores: CVScores, size: str, features: str, classifier: str) -> None:
+        """Add the metrics of one classifier."""
+        if not self.rows:
+            print(header(COLUMNS))
+        self.scores[size, classifier][features] = scores
+        for row in metric_rows(cv_metrics, self.table, [scores], self.breasts, self.masks):
+            self.rows.append({"size": size, "features": features, "classifier": classifier} | row)
+            print(markdown(self.rows[-1], COLUMNS), flush=True)
+        self._write(self.rows, self.out)
+
+    def add_averages(self, named: str = "") -> None:
+        """Add the mean of each network's classifiers that have `named` in their name, where it has several."""
+        by_network = defaultdict(list)
+        for (_, classifier), by_features in self.scores.items():
+            for features, scores in by_features.items():
+                if features != "radiomics" and named in classifier:
+                    by_network[features].append(scores)
+        for features, several in by_network.items():
+            if len(several) > 1:
+                self.add(average_scores(several), "all", features, f"{len(several)} together")
+
+    def add_differences(self) -> None:
+        """Print and write the table of differences, where there are any."""
+        rows = list(difference_rows(self.scores, self.table, self.breasts, self.masks))
+        if rows:
+            print("", header(DIFFERENCE_COLUMNS), *(markdown(row, DIFFERENCE_COLUMNS) for row in rows), sep="\n")
+            self._write(rows, self.out.with_stem(f"{self.out.stem}_pairs"))
+
+    def _write(self, rows: list[dict], path: Path) -> None:
+        write_atomically(path, partial(pd.DataFrame(rows).to_csv, index=False))

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 from tqdm.keras import TqdmCallback
 
 from mammo.core.backend import keras, native_precision
@@ -199,7 +197,7 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     checkpoint = Checkpoint(training.folder / "runs" / name, train, stopping, features.paths)
     done = checkpoint.restore(net, epochs)
-    bar = TqdmCallback(epochs, desc="training", verbose=0, initial=done, tqdm_class=partial(tqdm, unit="epoch"))
+    bar = TqdmCallback(epochs, verbose=0, desc="training", initial=done)
     net.fit(
         train,
         validation_data=training.batches(features, "validation", batch_size),

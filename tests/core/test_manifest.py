@@ -1,0 +1,154 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import mammo
+from mammo.core.manifest import class_indices, patches_of, rows_in_split
+
+
+def table(patients=30, images=2, malignant_every=3):
+    rows = [
+        {
+            "path": f"/x/{p}_{i}.png",
+            "label": "malignant" if p % malignant_every == 0 else "benign",
+            "patient_id": f"P{p}",
+        }
+        for p in range(patients)
+        for i in range(images)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_no_patient_is_in_two_splits():
+    split = mammo.split_by_patient(table(), seed=1)
+    assert split.groupby("patient_id").split.nunique().max() == 1
+    assert set(split.split) == {"train", "validation", "test"}
+
+
+def test_every_split_has_its_share_of_malignant_patients():
+    shares = mammo.split_by_patient(table(90)).groupby("split").label.apply(lambda label: (label == "malignant").mean())
+    assert shares.between(0.25, 0.42).all()
+
+
+def test_the_seed_decides_and_the_order_of_rows_does_not():
+    first, again = mammo.split_by_patient(table(), seed=5), mammo.split_by_patient(table(), seed=5)
+    assert first.equals(again)
+    shuffled = mammo.split_by_patient(table().sample(frac=1, random_state=0), seed=5).sort_index()
+    assert shuffled.split.equals(first.split)
+    assert not mammo.split_by_patient(table(), seed=6).split.equals(first.split)
+
+
+def test_a_leaking_patient_raises_everywhere(tmp_path):
+    leaking = mammo.split_by_patient(table())
+    row = leaking.index[leaking.split == "train"][0]
+    leaking.loc[row, "split"] = "test"
+    for use in (
+        mammo.check_manifest,
+        lambda m: mammo.save_manifest(m, tmp_path / "m.csv"),
+        lambda m: rows_in_split(m, "train"),
+        lambda m: mammo.evaluate(m.assign(probability=0.5)),
+    ):
+        with pytest.raises(mammo.MammoError, match="more than one split"):
+            use(leaking)
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_too_few_patients_is_an_error():
+    with pytest.raises(mammo.MammoError, match="too few"):
+        mammo.split_by_patient(table(3))
+    with pytest.raises(mammo.MammoError, match="too few"):
+        mammo.split_by_patient(table().assign(label="benign"))
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (1.0, 0.0, 0.0)])
+def test_fractions_must_make_sense(fractions):
+    with pytest.raises(mammo.MammoError, match="fractions"):
+        mammo.split_by_patient(table(), fractions=fractions)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.drop(columns="patient_id"), "no column patient_id"),
+        (lambda m: m.assign(label="cancer"), "Unknown labels"),
+        (lambda m: m.assign(split="training"), "Unknown splits"),
+        (lambda m: m.assign(path="same.png"), "listed twice"),
+        (lambda m: m.iloc[:0], "no rows"),
+        (lambda m: m.assign(patient_id=[None, *m.patient_id[1:]]), "no patient_id in 1 rows"),
+    ],
+)
+def test_check_names_what_is_wrong(change, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.check_manifest(change(table()))
+
+
+def test_saved_and_loaded_it_is_the_same(demo, tmp_path):
+    loaded = mammo.load_manifest(mammo.save_manifest(demo, tmp_path / "sub" / "manifest.csv"))
+    pd.testing.assert_frame_equal(loaded, demo, check_dtype=False)
+
+
+def test_paths_on_disk_are_relative(demo):
+    from pathlib import Path
+
+    folder = Path(demo.path[0]).parent.parent
+    assert pd.read_csv(folder / "manifest.csv").path[0].startswith("images/")
+
+
+def test_numeric_patient_ids_stay_text(tmp_path, demo):
+    rows = demo.assign(patient_id=[f"{int(p[-4:]):04d}" for p in demo.patient_id])
+    loaded = mammo.load_manifest(mammo.save_manifest(rows, tmp_path / "m.csv"))
+    assert loaded.patient_id[0] == "0000"
+
+
+def test_missing_images_are_named(tmp_path):
+    path = tmp_path / "m.csv"
+    table().to_csv(path, index=False)
+    with pytest.raises(mammo.MammoError, match=r"60 images that do not exist, first .*0_0\.png"):
+        mammo.load_manifest(path)
+    with pytest.raises(mammo.MammoError, match="no such manifest"):
+        mammo.load_manifest(tmp_path / "none.csv")
+
+
+def test_normal_counts_as_not_malignant():
+    rows = pd.DataFrame({"label": ["normal", "benign", "malignant"]})
+    np.testing.assert_array_equal(class_indices(rows), [0, 0, 1])
+    assert mammo.CLASS_NAMES == ("benign", "malignant")
+
+
+def test_a_validation_is_taken_from_the_training_patients_and_the_test_stays(demo):
+    owners = demo.assign(split=demo["split"].replace("validation", "train"))
+    table = mammo.add_validation_split(owners, seed=1)
+    pd.testing.assert_series_equal(table["split"] == "test", owners["split"] == "test")
+    train, validation = (table[table["split"] == split] for split in ("train", "validation"))
+    assert not set(train["patient_id"]) & set(validation["patient_id"])
+    assert validation["patient_id"].nunique() == round(0.2 * owners[owners.split == "train"].patient_id.nunique())
+    for part in (train, validation):
+        assert 0 < (part["label"] == "malignant").mean() < 1
+    with pytest.raises(mammo.MammoError, match="too few to take a validation from"):
+        mammo.add_validation_split(owners[owners["split"] == "train"].head(8))
+    with pytest.raises(mammo.MammoError, match="no train images"):
+        mammo.add_validation_split(owners[owners["split"] == "test"])
+
+
+def test_patches_may_be_several_of_an_image_but_not_the_same(demo):
+    lesions = demo.dropna(subset=["x"]).head(2)
+    twice = pd.concat([lesions, lesions.assign(x=lesions["x"] + 5), lesions])
+    patches = mammo.lesion_patches(twice)
+    assert len(patches) == 4
+    assert len(patches_of(patches)) == 4
+    assert patches_of(lesions) == [None, None]
+    with pytest.raises(mammo.MammoError, match="listed twice"):
+        mammo.check_manifest(pd.concat([patches, patches]))
+    with pytest.raises(mammo.MammoError, match="no column radius: nobody has located them"):
+        mammo.lesion_patches(lesions.drop(columns="radius"))
+    with pytest.raises(mammo.MammoError, match="has no rows"):
+        mammo.lesion_patches(lesions.assign(x=None))
+    assert mammo.lesion_patches(lesions, side=100)["patch_size"].tolist() == [100.0, 100.0]
+    unnamed = lesions.assign(label=[None, *lesions["label"].iloc[1:]])
+    assert len(mammo.lesion_patches(unnamed)) == 1, "what nobody has named is left out"
+
+
+def test_patches_survive_the_csv(demo, tmp_path):
+    patches = mammo.lesion_patches(demo)
+    again = mammo.load_manifest(mammo.save_manifest(patches, tmp_path / "patches.csv"))
+    assert patches_of(again) == patches_of(patches)

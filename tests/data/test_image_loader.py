@@ -1,0 +1,108 @@
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+import mammo
+from mammo.data import image_loader, preprocessing
+from mammo.data.image_loader import ImageLoader, augment, in_batches, load_images, prefetch
+from mammo.data.preprocessing import prepare
+
+
+def test_images_come_in_the_order_asked_for(demo):
+    rows = demo.head(5)
+    images = load_images(rows, (64, 48))
+    assert images.shape == (5, 64, 48, 1)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images[3], prepare(rows.path.iloc[3], (64, 48)).model_input)
+    np.testing.assert_array_equal(ImageLoader(rows, (64, 48))[[3, 0, 3]], images[[3, 0, 3]])
+
+
+def test_every_image_is_followed_by_its_augmentations(demo):
+    some = ImageLoader(demo.head(3), (64, 48), n_augmentations=[2, 0, 1], seed=1)
+    assert len(some) == 6
+    assert list(some.rows) == [0, 0, 0, 1, 2, 2]
+    assert list(some.version) == [0, 1, 2, 0, 0, 1]
+    images, plain = some[np.arange(6)], load_images(demo.head(3), (64, 48))
+    np.testing.assert_array_equal(images[[0, 3, 4]], plain)
+    assert len({image.tobytes() for image in images}) == 6
+    np.testing.assert_array_equal(some[5][0], images[5])
+    other = ImageLoader(demo.head(3), (64, 48), n_augmentations=[2, 0, 1], seed=2)[np.arange(6)]
+    assert [np.array_equal(a, b) for a, b in zip(images, other, strict=True)] == [True, False, False, True, True, False]
+
+
+def test_a_key_stands_for_all_that_an_input_depends_on(demo, tmp_path, monkeypatch):
+    def keys(rows, size=(64, 48), **options):
+        return ImageLoader(rows, size, **options).keys
+
+    rows = demo.head(2)
+    (tmp_path / "elsewhere").mkdir()
+    moved = [shutil.copy(path, tmp_path / "elsewhere") for path in rows.path]
+    assert keys(rows) == keys(rows.assign(path=moved)), "the content counts, not the name"
+    before = keys(rows, n_augmentations=1, seed=1)
+    assert len(set(before)) == 4
+    assert not set(before) & set(keys(rows, (64, 64), n_augmentations=1, seed=1))
+    other_seed = keys(rows, n_augmentations=1, seed=2)
+    assert set(before) & set(other_seed) == set(keys(rows)), "only augmentations depend on the seed"
+    for changed in (preprocessing, image_loader):
+        with monkeypatch.context() as patch:
+            patch.setattr(changed, "RECIPE", changed.RECIPE + 1)
+            assert not set(before) & set(keys(rows, n_augmentations=1, seed=1))
+    monkeypatch.setattr(preprocessing, "version", lambda name: "another")
+    assert not set(before) & set(keys(rows, n_augmentations=1, seed=1)), "other libraries may decode otherwise"
+
+
+def test_all_files_that_cannot_be_used_are_named_at_once(demo, tmp_path):
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_text("no image")
+    rows = demo.head(4).assign(path=[demo.path[0], str(tmp_path / "one.png"), str(tmp_path / "two.png"), demo.path[1]])
+    batches = in_batches(ImageLoader(rows, (64, 64)), range(4), 1, "reading")
+    assert [list(next(batches)[0]) for _ in range(2)] == [[0], [3]], "the others are worked on"
+    with pytest.raises(mammo.MammoError, match=r"2 images(.|\n)*one\.png(.|\n)*two\.png"):
+        next(batches)
+
+
+def test_the_next_one_is_read_meanwhile_and_no_more():
+    read, released = [], threading.Event()
+
+    def slow(part):
+        read.append(part)
+        if part == 1:
+            released.wait(5)
+        return -part
+
+    parts = prefetch(slow, range(4))
+    assert next(parts) == (0, 0)
+    released.set()
+    assert [*parts] == [(1, -1), (2, -2), (3, -3)]
+    assert read == [0, 1, 2, 3]
+    parts = prefetch(slow, range(100, 200))
+    next(parts)
+    parts.close()
+    assert len(read) <= 4 + 3, "only what comes next is held in memory"
+
+
+def test_augmentations_keep_range_and_chest_wall():
+    image = np.zeros((64, 64, 1), np.float32)
+    image[:, :20] = 1
+    image[:20, :10] = 0.5
+    changed = np.stack([augment(image, np.random.default_rng(seed)) for seed in range(16)])
+    assert changed.dtype == np.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert not any(np.allclose(x, image) for x in changed)
+    assert changed[:, 16:48, :14].mean() > 0.6
+    assert changed[:, :, 44:].mean() < 0.1
+    upside_down = changed[:, 54:62, 6].mean(axis=(1, 2)) < changed[:, 2:10, 6].mean(axis=(1, 2))
+    assert 3 < upside_down.sum() < 13
+
+
+def test_an_augmentation_is_turned_about_its_middle():
+    """A spot in the middle moves by no more than the shift, wherever the image is turned and however near it is."""
+    image = np.zeros((96, 64, 1), np.float32)
+    image[46:50, 30:34] = 1
+    for seed in range(8):
+        rows, columns = np.nonzero(augment(image, np.random.default_rng(seed))[..., 0] > 0.3)
+        assert abs(rows.mean() - 47.5) < 0.05 / 0.9 * 96 + 1
+        assert abs(columns.mean() - 31.5) < 0.05 / 0.9 * 64 + 1

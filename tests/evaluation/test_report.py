@@ -1,0 +1,135 @@
+import json
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import mammo
+from mammo.evaluation.calibration import Calibration
+from mammo.evaluation.delong import auc_variance, interval
+from mammo.evaluation.report import fix_on_validation, predictions_on_test
+
+
+def scored(patients=120, images=2, signal=1.5, seed=0):
+    """A manifest with scores: the log-odds differ by `signal` between the classes and share an effect of the patient."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for p in range(patients):
+        malignant = p % 2
+        patient_effect = rng.normal()
+        for i in range(images):
+            logit = signal * (malignant - 0.5) + patient_effect + 0.1 * rng.normal()
+            label = ("benign", "malignant")[malignant]
+            rows.append((f"{p}_{i}", label, f"P{p}", 1 / (1 + np.exp(-logit)), "synthetic"))
+    table = pd.DataFrame(rows, columns=["path", "label", "patient_id", "probability", "source"])
+    return mammo.split_by_patient(table, seed=seed)
+
+
+@cache
+def default_report():
+    """The report on the default table; several tests look at it."""
+    return mammo.evaluate(scored())
+
+
+def test_the_auc_is_scikit_learns_on_the_test_rows_alone():
+    table = scored()
+    test = table[table.split == "test"]
+    assert default_report()["auc"] == pytest.approx(roc_auc_score(test.label == "malignant", test.probability))
+
+
+def test_training_rows_change_nothing():
+    table = scored()
+    changed = table.assign(probability=table.probability.where(table.split != "train", 0.5))
+    assert mammo.evaluate(changed) == default_report()
+
+
+def test_the_threshold_comes_from_validation():
+    table, report = scored(), default_report()
+    other_test = table.assign(probability=table.probability.where(table.split != "test", 1 - table.probability))
+    other = mammo.evaluate(other_test)
+    assert (other["threshold"], other["calibration"]) == (report["threshold"], report["calibration"])
+    assert other["auc"] == pytest.approx(1 - report["auc"])
+    validation = table[(table.split == "validation") & (table.label == "malignant")]
+    positive = Calibration(**report["calibration"])(validation.probability) >= report["threshold"]
+    assert positive.mean() >= 0.9
+
+
+def test_sensitivity_and_specificity_agree_with_the_confusion_matrix():
+    report = default_report()
+    (true_negative, false_positive), (false_negative, true_positive) = report["confusion"]
+    assert report["sensitivity"] == pytest.approx(true_positive / (true_positive + false_negative))
+    assert report["specificity"] == pytest.approx(true_negative / (true_negative + false_positive))
+
+
+def test_predictive_values_agree_with_the_confusion_matrix():
+    report = default_report()
+    (true_negative, false_positive), (false_negative, true_positive) = report["confusion"]
+    assert report["positive_predictive_value"] == pytest.approx(true_positive / (true_positive + false_positive))
+    assert report["negative_predictive_value"] == pytest.approx(true_negative / (true_negative + false_negative))
+
+
+def test_a_metric_without_a_value_is_none():
+    """No test image is positive, so there is no positive predictive value."""
+    table = scored()
+    report = mammo.evaluate(table.assign(probability=table.probability.where(table.split != "test", 1e-5)))
+    assert report["positive_predictive_value"] is None
+    assert report["positive_predictive_value_interval"] is None
+    assert report["calibration_slope"] is None, "one probability for all images has no slope"
+    assert report["negative_predictive_value"] == pytest.approx(0.5)
+
+
+def test_delongs_interval_is_close_to_the_bootstraps():
+    report = mammo.evaluate(scored(400))
+    assert report["auc_delong_interval"] == pytest.approx(report["auc_interval"], abs=0.02)
+    test = predictions_on_test(scored(400), fix_on_validation(scored(400)))
+    assert report["auc_delong_interval"] == interval(*auc_variance(test.truth, test.probability, test.patients))
+
+
+def test_random_scores_are_near_one_half():
+    table = scored(400)
+    report = mammo.evaluate(table.assign(probability=np.random.default_rng(0).uniform(size=len(table))))
+    low, high = report["auc_interval"]
+    assert low < 0.5 < high
+
+
+def test_the_seed_decides():
+    assert mammo.evaluate(scored(), seed=0) == default_report()
+    assert mammo.evaluate(scored(), seed=1)["auc_interval"] != default_report()["auc_interval"]
+
+
+def test_the_coverage_of_prediction_sets_is_measured_on_test_patients():
+    """Well separated scores, then the test patients' reversed: the coverage must fall, the limits stay."""
+    table = scored(patients=400, signal=4)
+    report = mammo.evaluate(table)
+    assert report["benign_covered"] > 0.8
+    assert report["malignant_covered"] > 0.8
+    assert report["uncertain"] < 0.3
+    reversed_test = mammo.evaluate(
+        table.assign(probability=table.probability.where(table.split != "test", 1 - table.probability))
+    )
+    assert reversed_test["conformal"] == report["conformal"]
+    assert reversed_test["benign_covered"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="probability"), "no column probability"),
+        (lambda t: t.drop(columns="split"), "no validation images"),
+        (lambda t: t[t.split != "test"], "no test images"),
+        (lambda t: t.assign(probability=2.0), "between 0 and 1"),
+        (lambda t: t.assign(probability=np.nan), "between 0 and 1"),
+        (lambda t: t[(t.split != "test") | (t.label == "benign")], "all of one class"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(change, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.evaluate(change(scored()))
+
+
+def test_the_report_fits_into_json():
+    report = default_report()
+    assert json.loads(json.dumps(report)) == report
+    assert report["sources"] == ["synthetic"]

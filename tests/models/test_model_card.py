@@ -1,0 +1,125 @@
+import copy
+import json
+import math
+from dataclasses import asdict, replace
+from importlib.metadata import version
+
+import pytest
+
+import mammo
+from mammo.models.model_card import PACKAGES, card_json, card_text, check_card, make_card, read_card, write_card
+from mammo.models.weights import DEMO
+
+CARD = read_card(DEMO)
+VALUES = json.loads((DEMO / "card.json").read_text())
+
+# What is done to the values of a card, and each part of the error: the field, and what is wrong with it.
+DEFECTS = {
+    "a missing field of a part": (lambda v: v["conformal"].pop("coverage"), ["conformal.coverage is missing"]),
+    "a part that is null": (lambda v: v.update(calibration=None), ["calibration: "]),
+    "an unknown field": (lambda v: v.update(treshold=0.5), ["treshold: unexpected"]),
+    "an unknown field of a part": (lambda v: v["calibration"].update(scale=1.0), ["calibration.scale: unexpected"]),
+    "no number": (lambda v: v["calibration"].update(slope=math.nan), ["calibration.slope: "]),
+    "a metric that is no number": (lambda v: v["metrics"]["auc"].update(value=math.inf), ["metrics.auc.value: "]),
+    "half an interval": (lambda v: v["metrics"]["auc"].update(interval=[0.9]), ["metrics.auc.interval"]),
+    "a word for a number": (lambda v: v.update(threshold="high"), ["threshold: "]),
+    "three sides": (lambda v: v.update(image_size=[1, 2, 3]), ["image_size: "]),
+    "several": (
+        lambda v: (v.pop("threshold"), v.pop("counts"), v["conformal"].clear(), v.update(calibration=None, foo=1)),
+        [
+            "threshold is missing",
+            "counts is missing",
+            "conformal.coverage is missing",
+            "conformal.benign_up_to is missing",
+            "conformal.malignant_from is missing",
+            "calibration: ",
+            "foo: unexpected",
+        ],
+    ),
+}
+
+
+def problems(error) -> list[str]:
+    """The part of the sentence that names the fields, one a field."""
+    sentence = str(error.value)
+    return sentence[sentence.index("model card: ") + len("model card: ") : sentence.index(". Evaluate")].split("; ")
+
+
+@pytest.mark.parametrize(("damage", "expected"), DEFECTS.values(), ids=DEFECTS)
+def test_every_wrong_field_is_named_in_one_error_on_loading(damage, expected, tmp_path):
+    values = copy.deepcopy(VALUES)
+    damage(values)
+    (tmp_path / "card.json").write_text(json.dumps(values))
+    with pytest.raises(mammo.MammoError, match=r"card\.json does not fit the model card") as error:
+        read_card(tmp_path)
+    assert len(problems(error)) == len(expected)
+    for part in expected:
+        assert any(problem.startswith(part) for problem in problems(error)), part
+
+
+def test_every_wrong_field_is_named_in_one_error_on_writing(tmp_path):
+    damaged = replace(CARD, threshold=None, calibration=None, conformal=replace(CARD.conformal, coverage=None))
+    with pytest.raises(mammo.MammoError, match="The card does not fit the model card") as error:
+        write_card(tmp_path, damaged)
+    named = sorted(problem.split(":")[0] for problem in problems(error))
+    assert named == ["calibration", "conformal.coverage", "threshold"]
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+
+def test_every_field_that_a_report_lacks_is_named_in_one_error(report):
+    incomplete = {k: v for k, v in report.items() if k not in ("threshold", "sources")} | {
+        "calibration": None,
+        "conformal": {k: v for k, v in report["conformal"].items() if k != "coverage"},
+        "extra": 1,
+    }
+    with pytest.raises(mammo.MammoError, match="The report does not fit the model card") as error:
+        make_card(incomplete, image_size=(64, 64), weights="random", seed=0)
+    named = sorted(problem.split(":")[0].removesuffix(" is missing") for problem in problems(error))
+    assert named == ["calibration", "conformal.coverage", "extra", "sources", "threshold"]
+
+
+def test_the_metrics_that_a_prediction_needs_must_be_there():
+    metrics = {name: metric for name, metric in VALUES["metrics"].items() if name != "auc"}
+    metrics["sensitivity"] = {"value": None, "interval": None}
+    with pytest.raises(mammo.MammoError, match="X lacks the metrics auc, sensitivity"):
+        check_card(VALUES | {"metrics": metrics}, "X")
+
+
+def test_a_card_is_the_same_after_writing_and_reading(tmp_path):
+    card = replace(CARD, metadata={"note": "é | ä", "sizes": [1, 2]}, checklist={"CLAIM 44": "no funding"})
+    write_card(tmp_path, card)
+    assert read_card(tmp_path) == card
+    assert (tmp_path / "card.json").read_text(encoding="utf-8") == card_json(card) + "\n"
+    (tmp_path / "again").mkdir()
+    write_card(tmp_path / "again", read_card(tmp_path))
+    for name in ("card.json", "MODEL_CARD.md", "CHECKLIST.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+def test_a_card_of_a_report_has_the_report_and_the_versions(report):
+    card = make_card(report, image_size=(64, 64), weights="random", seed=4)
+    assert (card.image_size, card.weights, card.seed, card.training) == ((64, 64), "random", 4, "")
+    assert card.metrics["auc"].value == report["auc"]
+    assert card.metrics["auc"].interval == tuple(report["auc_interval"])
+    assert card.auc_delong_interval == tuple(report["auc_delong_interval"])
+    assert asdict(card.calibration) == report["calibration"]
+    assert asdict(card.conformal) == report["conformal"]
+    assert {name: asdict(counts) for name, counts in card.counts.items()} == report["counts"]
+    assert {name: card.versions[name] for name in PACKAGES} == {name: version(name) for name in PACKAGES}
+
+
+def test_the_text_of_the_demo_card():
+    """What ships is what the code of today writes."""
+    assert card_text(CARD) == (DEMO / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_text_has_every_metric_and_says_where_there_is_no_value():
+    metrics = VALUES["metrics"] | {
+        "calibration_slope": {"value": 1.07, "interval": [0.8, 1.3]},
+        "positive_predictive_value": {"value": None, "interval": None},
+    }
+    text = card_text(check_card(VALUES | {"metrics": metrics, "auc_delong_interval": [0.941, 0.983]}, "X"))
+    assert "| auc, by DeLong | 0.966 | 0.941 to 0.983 |" in text
+    assert "| calibration slope | 1.070 | 0.800 to 1.300 |" in text
+    assert "| positive predictive value | no value | none |" in text
+    assert "by DeLong" not in card_text(CARD), "this card has no such interval"

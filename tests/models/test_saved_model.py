@@ -1,0 +1,149 @@
+import hashlib
+import json
+import shutil
+import zipfile
+from dataclasses import asdict
+
+import keras
+import numpy as np
+import pytest
+
+import mammo
+from mammo.models.model_card import read_card
+from mammo.models.saved_model import load_saved_model
+
+
+def test_the_folder_and_its_card(saved, report):
+    assert {path.name for path in saved.iterdir()} == {"model.keras", "card.json", "MODEL_CARD.md", "CHECKLIST.md"}
+    card = json.loads((saved / "card.json").read_text())
+    assert card["class_names"] == ["benign", "malignant"]
+    assert card["image_size"] == [64, 64]
+    assert (card["weights"], card["sources"]) == ("random", ["synthetic"])
+    assert card["metrics"]["auc"] == {"value": report["auc"], "interval": report["auc_interval"]}
+    text = (saved / "MODEL_CARD.md").read_text()
+    for part in ("synthetic", "not a medical device", f"{report['threshold']:.4f}", f"{report['auc']:.3f}"):
+        assert part in text
+
+
+def test_a_loaded_model_predicts_the_same(model, saved):
+    x = np.random.default_rng(0).uniform(0, 1, (3, 64, 64, 1)).astype(np.float32)
+    loaded = load_saved_model(saved).model
+    np.testing.assert_allclose(loaded.predict_on_batch(x), model.predict_on_batch(x), atol=1e-6)
+
+
+def test_the_optimizer_is_not_saved(fresh_model, report, tmp_path):
+    fresh_model.compile("adam", "categorical_crossentropy")
+    fresh_model.optimizer.build(fresh_model.trainable_variables)
+    mammo.save_classifier(tmp_path / "m", fresh_model, report)
+    assert (tmp_path / "m" / "model.keras").stat().st_size < 1.1 * 4 * fresh_model.count_params()
+
+
+def test_saving_replaces_an_older_model_and_nothing_else(saved, model, report, tmp_path):
+    shutil.copytree(saved, tmp_path / "m")
+    mammo.save_classifier(tmp_path / "m", model, report, seed=7)
+    assert json.loads((tmp_path / "m" / "card.json").read_text())["seed"] == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["m"], "no scratch is left"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(mammo.MammoError, match="not overwritten"):
+        mammo.save_classifier(tmp_path / "mine", model, report)
+    (tmp_path / "m" / "scores.csv").touch()
+    with pytest.raises(mammo.MammoError, match=r"holds scores\.csv, which would be lost"):
+        mammo.save_classifier(tmp_path / "m", model, report)
+    assert (tmp_path / "m" / "scores.csv").is_file()
+
+
+def test_a_failed_save_leaves_the_old_model(saved, model, report, tmp_path, monkeypatch):
+    shutil.copytree(saved, tmp_path / "m")
+    before = (tmp_path / "m" / "card.json").read_text()
+    monkeypatch.setattr("mammo.models.model_card.card_text", lambda card: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        mammo.save_classifier(tmp_path / "m", model, report, seed=7)
+    assert (tmp_path / "m" / "card.json").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_report_without_its_threshold_is_refused(model, report, tmp_path):
+    with pytest.raises(mammo.MammoError, match="The report does not fit the model card: threshold is missing"):
+        mammo.save_classifier(tmp_path / "m", model, {k: v for k, v in report.items() if k != "threshold"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_is_the_same_after_saving_and_loading(model, report, tmp_path):
+    checklist, metadata = {"CLAIM 44": "no funding"}, {"epochs": [1, 2], "note": "é | ä"}
+    card = mammo.save_classifier(tmp_path / "m", model, report, seed=3, checklist=checklist, **metadata)
+    text = (tmp_path / "m" / "card.json").read_text(encoding="utf-8")
+    assert json.loads(text) == json.loads(json.dumps(asdict(card)))
+    assert read_card(tmp_path / "m") == load_saved_model(tmp_path / "m").card == card
+    assert (card.seed, card.checklist, card.metadata) == (3, checklist, metadata)
+    assert card.threshold == report["threshold"]
+    assert asdict(card.calibration) == report["calibration"]
+    assert asdict(card.conformal) == report["conformal"]
+    for name, metric in card.metrics.items():
+        assert metric.value == report[name], name
+        interval = report[f"{name}_interval"]
+        assert metric.interval == (None if interval is None else tuple(interval)), name
+    with_interval = {name.removesuffix("_interval") for name in report if name.endswith("_interval")}
+    assert card.metrics.keys() == with_interval - {"auc_delong"}
+
+
+def change_card(folder, **fields):
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | fields))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "model.keras").unlink(), "has no model.keras"),
+        (lambda f: (f / "card.json").unlink(), "has no card.json"),
+        (lambda f: (f / "card.json").write_text("{"), "damaged"),
+        (
+            lambda f: (f / "card.json").write_text("{}"),
+            "does not fit the model card: class_names is missing; image_size is missing",
+        ),
+        (lambda f: (f / "card.json").write_text("null"), "does not fit the model card: the file"),
+        (lambda f: (f / "model.keras").write_bytes(b"PK"), "contradicts the model file"),
+        (lambda f: change_card(f, calibration={}), r"calibration\.slope is missing"),
+        (lambda f: change_card(f, image_size=[32, 32]), "contradicts"),
+        (lambda f: change_card(f, class_names=["malignant", "benign"]), "predicts"),
+    ],
+)
+def test_a_damaged_folder_is_refused(damage, message, saved, tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(saved, folder)
+    damage(folder)
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.load_classifier(folder)
+
+
+def test_a_model_that_carries_code_is_refused(saved, tmp_path):
+    """Even with a card that vouches for it."""
+    folder = tmp_path / "m"
+    shutil.copytree(saved, folder)
+    x = keras.Input((64, 64, 1))
+    y = keras.layers.Lambda(lambda t: t[:, 0, :2, 0])(x)
+    keras.Model(x, y).save(folder / "model.keras")
+    change_card(folder, model_sha256=hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest())
+    with pytest.raises(mammo.MammoError, match=r"cannot be loaded.*[Ll]ambda"):
+        mammo.load_classifier(folder)
+
+
+def test_a_save_that_fails_at_the_last_step_restores_the_old_model(saved, model, report, tmp_path, monkeypatch):
+    shutil.copytree(saved, tmp_path / "m")
+
+    def locked(*args):
+        raise PermissionError("the file is in use")
+
+    monkeypatch.setattr("mammo.models.saved_model.os.replace", locked)
+    with pytest.raises(PermissionError):
+        mammo.save_classifier(tmp_path / "m", model, report, seed=7)
+    assert json.loads((tmp_path / "m" / "card.json").read_text())["seed"] == 0
+    assert (tmp_path / "m" / "model.keras").is_file()
+
+
+def test_the_file_holds_built_in_layers_only(saved):
+    with zipfile.ZipFile(saved / "model.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    modules = {layer["module"] for layer in config["config"]["layers"]}
+    assert modules <= {"keras.layers", "keras"}

@@ -1,0 +1,198 @@
+"""Lesion cells are learned from training patients only."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import mammo
+from mammo.core.backend import keras
+from mammo.core.manifest import class_indices
+from mammo.data.preprocessing import CELL, mask_on_breast, model_input, prepare
+from mammo.io import read_mammogram
+from mammo.research import benchmark, lesion_cells
+from mammo.research.cross_validation import LinearClassifier, cross_validate, cv_metrics, patient_folds
+from mammo.research.frozen_features import build_mobilenet
+from mammo.research.lesion_cells import (
+    BENIGN,
+    IGNORED,
+    MALIGNANT,
+    MOBILENET_OFFSET,
+    CellLabels,
+    LesionCellClassifier,
+    label_cells,
+)
+
+SIZE = (192, 144)
+PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
+TRUTH = np.repeat(np.arange(40) % 2, 2)
+
+
+@pytest.fixture(scope="module")
+def with_lesions(demo):
+    return demo[demo["label"] != "normal"].reset_index(drop=True)
+
+
+def test_labels_are_where_the_masks_are(with_lesions):
+    cells = label_cells(with_lesions, with_lesions, SIZE)
+    assert cells.inside.shape == (2, len(with_lesions), 6, 5)
+    assert cells.lesion.shape == (len(with_lesions), 6, 5)
+    kinds = {"benign": BENIGN, "malignant": MALIGNANT}
+    for row, lesion in zip(with_lesions.itertuples(), cells.lesion, strict=True):
+        assert set(np.unique(lesion)) - {0, IGNORED} == {kinds[row.label]}
+        assert (IGNORED in lesion) == (row.label == "malignant")
+        prepared = prepare(row.path, SIZE)
+        mask = read_mammogram(row.mask_path).image > 0.5
+        seen = model_input(mask_on_breast(prepared.breast, mask), SIZE)[..., 0]
+        centre = np.average(np.indices(SIZE), axis=(1, 2), weights=np.broadcast_to(seen, (2, *SIZE)))
+        cell = np.abs(np.argwhere(lesion == kinds[row.label]) * CELL - centre).max(axis=1)
+        assert cell.min() <= CELL / 2 + 3  # the cell that the middle of the lesion lies in, but for rounding
+        assert (prepared.model_input > 0).mean() == pytest.approx(cells.inside[0].mean(), abs=0.3)
+
+
+def test_a_lesion_that_nobody_has_named_teaches_nothing(with_lesions):
+    film = with_lesions[with_lesions["label"] == "malignant"].head(1)
+    unnamed = film.assign(label=None, x=film["x"] + 30, radius=200.0)
+    alone, both = (
+        label_cells(film, lesions, SIZE).lesion[0] for lesions in (film, pd.concat([film, unnamed], ignore_index=True))
+    )
+    assert ((both == MALIGNANT) == (alone == MALIGNANT)).all()
+    assert (both == IGNORED).sum() > (alone == IGNORED).sum()
+    assert BENIGN not in both
+
+
+def test_without_a_malignant_cell_among_the_training_images_nothing_is_made_up(seen):
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    seen.cells.lesion[train] = np.where(seen.cells.lesion[train] == MALIGNANT, IGNORED, seen.cells.lesion[train])
+    with pytest.raises(mammo.MammoError, match="no cell is in a malignant lesion"):
+        LesionCellClassifier([seen.maps], seen.cells, TRUTH, PATIENTS)(train, test, 0)
+
+
+def test_without_a_place_there_is_nothing_to_learn(with_lesions):
+    for lesions in (with_lesions[with_lesions["label"] == "benign"], with_lesions.drop(columns=["x", "y"])):
+        with pytest.raises(mammo.MammoError, match="No malignant lesion has x and y"):
+            label_cells(with_lesions, lesions, SIZE)
+
+
+@pytest.fixture
+def seen():
+    """Maps in which a malignant cell differs a little in one channel: it is lost in the mean over the image."""
+    rng = np.random.default_rng(0)
+    maps = rng.uniform(0, 1, (80, 8, 8, 6)).astype(np.float32)
+    lesion = np.zeros((80, 8, 8), np.int8)
+    for image, (row, column) in enumerate(rng.integers(1, 7, (80, 2))):
+        if TRUTH[image]:
+            lesion[image, row - 1 : row + 2, column - 1 : column + 2] = IGNORED
+            maps[image, row, column, 2] += 1.5
+        lesion[image, row, column] = MALIGNANT if TRUTH[image] else BENIGN
+    return SimpleNamespace(maps=maps, cells=CellLabels(np.ones((2, 80, 8, 8), bool), lesion))
+
+
+def auc(read):
+    return cv_metrics(TRUTH, cross_validate(read, patient_folds(TRUTH, PATIENTS, repeats=1), 80), PATIENTS)["auc"]
+
+
+def test_what_is_lost_in_the_mean_is_found_in_a_cell(seen):
+    found = auc(LesionCellClassifier([seen.maps], seen.cells, TRUTH, PATIENTS))
+    assert found > 0.95
+    assert auc(LinearClassifier(seen.maps.mean(axis=(1, 2)), TRUTH, PATIENTS)) < found - 0.1
+
+
+def test_where_the_lesions_of_the_tested_lie_does_not_matter(seen):
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    first, own = LesionCellClassifier([seen.maps], seen.cells, TRUTH, PATIENTS)(train, test, 0)
+    elsewhere = CellLabels(seen.cells.inside, np.where(np.isin(np.arange(80), test)[:, None, None], 0, seen.cells.lesion))
+    second, _ = LesionCellClassifier([seen.maps], elsewhere, TRUTH, PATIENTS)(train, test, 0)
+    np.testing.assert_array_equal(first, second)
+    assert np.isnan(own[test]).all()
+    assert np.isfinite(own[train]).all()
+
+
+def test_its_own_scores_come_from_something_that_has_not_learned_from_them(seen):
+    """Where each patient has a channel of her own, only who knew her could tell."""
+    maps = np.zeros((80, 8, 8, 40), np.float32)
+    for image, there in enumerate(seen.cells.lesion):
+        maps[image, ..., image // 2][(there == MALIGNANT) | (there == BENIGN)] = 1
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    _, own = LesionCellClassifier([maps], seen.cells, TRUTH, PATIENTS)(train, test, 0)
+    assert roc_auc_score(TRUTH[train], own[train]) < 0.7
+
+
+def test_cells_beside_the_breast_are_not_asked(seen):
+    seen.maps[:, 0, 0, 2] = 9  # a label in the corner, as suspicious as can be
+    inside = seen.cells.inside.copy()
+    inside[:, :, 0, 0] = False
+    lesion = seen.cells.lesion.copy()
+    lesion[:, 0, 0] = 0
+    found = auc(LesionCellClassifier([seen.maps], CellLabels(inside, lesion), TRUTH, PATIENTS))
+    assert found > 0.95
+
+
+def test_an_image_without_a_breast_is_the_least_suspicious(seen):
+    inside = seen.cells.inside.copy()
+    inside[:, 7] = False
+    everyone = np.arange(80)
+    train, test = everyone[8:], everyone[:8]
+    score, _ = LesionCellClassifier([seen.maps], CellLabels(inside, seen.cells.lesion), TRUTH, PATIENTS)(train, test, 0)
+    assert np.argmin(score) == 7
+    assert np.isfinite(score).all()
+
+
+def test_both_ways_up_are_averaged(seen):
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    turned = 0.5 * seen.maps[:, ::-1]
+    asked_turned = np.where(np.isin(np.arange(80), test)[:, None, None, None], turned, seen.maps)  # learned: upright
+    upright, both, alone = (
+        LesionCellClassifier(ways, seen.cells, TRUTH, PATIENTS)(train, test, 0)[0]
+        for ways in ([seen.maps], [seen.maps, turned], [asked_turned])
+    )
+    np.testing.assert_allclose(both, (upright + alone) / 2, rtol=1e-5)
+    assert not np.allclose(upright, alone)
+
+
+def test_a_share_of_a_cell_is_counted_around_its_centre():
+    mask = np.zeros((64, 70), bool)
+    mask[16:48, 16:48] = True  # all of cell 1, 1
+    np.testing.assert_array_equal(lesion_cells._cell_coverage(mask), np.array([[0, 0, 0], [0, 1, 0]], np.float32))
+
+
+def test_cells_of_another_network_may_be_centred_elsewhere(with_lesions):
+    mask = np.zeros((64, 64), bool)
+    mask[15:47, 15:47] = True  # around pixel 31
+    np.testing.assert_array_equal(lesion_cells._cell_coverage(mask, 31), np.array([[1, 0], [0, 0]], np.float32))
+    table, middle = with_lesions[with_lesions["label"] == "malignant"].head(4), 31
+    here, there = (label_cells(table, table, SIZE, first).lesion == MALIGNANT for first in (0, middle))
+    for one, other in zip(here, there, strict=True):
+        apart = CELL * (np.argwhere(one).mean(axis=0) - np.argwhere(other).mean(axis=0))
+        np.testing.assert_allclose(apart, middle, atol=CELL / 2 + 1)
+
+
+def test_a_cell_of_the_yardstick_looks_at_the_pixel_it_is_said_to(looks_at, tmp_path):
+    """Where a change of the input moves the cell most, as for ResNet50 in test_explanation."""
+    keras.utils.set_random_seed(0)
+    plain = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(256, 256, 3))
+    plain.save_weights(tmp_path / "mobilenet.weights.h5")
+    network, cell = build_mobilenet(tmp_path / "mobilenet.weights.h5", (256, 256)), (2, 5)
+    np.testing.assert_allclose(looks_at(network, cell), np.array(cell) * CELL + MOBILENET_OFFSET, atol=5)
+
+
+def test_synthetic_lesions_are_found_by_their_cells(demo, model, tmp_path):
+    """From files to figures; random weights see nothing, so only that it runs, and on whom, is asked."""
+    from mammo.research import benchmark
+
+    table = mammo.save_manifest(demo.drop(columns="split"), tmp_path / "manifest.csv")
+    given = [str(table), "--weights", "random", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out.csv")]
+    given += ["--size", "64", "64", "--size", "96", "64", "--repeats", "1", "--flips", "--cells", "--together"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark.patient_folds, "__defaults__", (3, 1, 0))
+        found = benchmark.main(benchmark.arguments().parse_args(given))
+    readers = ["linear", "linear", "linear, flips", "cells, flips"]
+    assert found["reader"].tolist() == [*readers, *readers, "4 together"]
+    assert found["size"].tolist() == ["64 x 64"] * 4 + ["96 x 64"] * 4 + ["all"]
+    assert (found["cases"] == len(demo)).all()
+    assert (found["malignant"] == class_indices(demo).sum()).all()
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 9
+    with pytest.raises(mammo.MammoError, match="Leave --lesions out"):
+        benchmark.main(benchmark.arguments().parse_args([*given, "--lesions"]))

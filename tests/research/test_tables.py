@@ -1,0 +1,56 @@
+"""Rows of subgroups and of differences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mammo
+from mammo.research.cross_validation import LinearClassifier, cross_validate, cv_metrics, patient_folds
+from mammo.research.tables import COLUMNS, difference_rows, markdown, metric_rows, subgroup_masks
+
+TABLE = pd.DataFrame(
+    {
+        "path": [f"{image}.png" for image in range(96)],
+        "patient_id": np.repeat([f"P{number:02d}" for number in range(48)], 2),
+        "label": np.repeat(["benign", "malignant"] * 24, 2),
+        "view": ["CC", "MLO"] * 48,
+        "site": ["one"] * 88 + ["two"] * 8,
+    }
+)
+TRUTH = (TABLE["label"] == "malignant").to_numpy().astype(int)
+
+
+@pytest.fixture(scope="module")
+def scores():
+    rng, patients = np.random.default_rng(0), TABLE["patient_id"].to_numpy()
+    folds = patient_folds(TRUTH, patients, repeats=1)
+    seen = {"good": rng.normal(size=(96, 3)) + 3 * TRUTH[:, None], "none": rng.normal(size=(96, 3))}
+    return {name: cross_validate(LinearClassifier(values, TRUTH, patients), folds, 96) for name, values in seen.items()}
+
+
+def test_a_subgroup_with_too_few_patients_is_named(capsys):
+    everyone = np.arange(96)
+    assert list(subgroup_masks(TABLE, "site", everyone)) == ["one"]
+    assert "Without site two: 2 patients of a class are too few, 10 are needed." in capsys.readouterr().out
+    assert subgroup_masks(TABLE, "site", everyone[60:]) == {}, "training patients do not count"
+    assert "Without site one: 7 patients of a class are too few, 10 are needed." in capsys.readouterr().out
+    assert subgroup_masks(TABLE, None, everyone) == {}
+    with pytest.raises(mammo.MammoError, match="There are path, patient_id"):
+        subgroup_masks(TABLE, "sight", everyone)
+
+
+def test_a_subgroup_is_measured_on_its_own_rows(scores):
+    rows = list(
+        metric_rows(cv_metrics, TABLE, [scores["good"]], breasts=False, masks=subgroup_masks(TABLE, "view", np.arange(96)))
+    )
+    assert [(row["of"], row["cases"]) for row in rows] == [("images", 96), ("CC", 48), ("MLO", 48)]
+    line = markdown({"size": "2 x 2", "features": "good", "classifier": "linear"} | rows[0], COLUMNS)
+    assert line.startswith(f"| 2 x 2 | good | linear | images | {rows[0]['auc']:.3f} (")
+    assert line.count("|") == len(COLUMNS) + 1
+
+
+def test_two_networks_are_compared_with_the_same_classifier_only(scores):
+    rows = list(difference_rows({("2 x 2", "linear"): scores, ("2 x 2", "cells"): {"good": scores["good"]}}, TABLE, False, {}))
+    assert [(row["classifier"], row["features"], row["minus"]) for row in rows] == [("linear", "good", "none")]
+    low, high = rows[0]["difference_interval"]
+    assert 0 < low < rows[0]["difference"] < high

@@ -1,0 +1,276 @@
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import mammo
+from mammo.data import image_loader
+from mammo.models.resnet50 import HEAD
+from mammo.training import checkpoint
+from mammo.training.checkpoint import Checkpoint
+from mammo.training.fine_tuning import FeatureBatches, class_weights
+
+pytestmark = pytest.mark.training
+
+
+RUNS = Path(os.environ["MAMMO_CACHE"]) / "runs"  # of the cache that all of these tests share
+
+
+def interrupt(monkeypatch, after):
+    """Saves each epoch and stops as Ctrl-C does at the end of the epoch `after`, counted from 1."""
+    inner = Checkpoint.on_epoch_end
+
+    def stopped(self, epoch, logs=None):
+        inner(self, epoch, logs)
+        if epoch + 1 == after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", -1)
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", stopped)
+
+
+def weights_by_layer(model):
+    return {layer.name: [w.copy() for w in layer.get_weights()] for layer in model.layers}
+
+
+def changed_layers(before, after):
+    return {name for name in before if any((a != b).any() for a, b in zip(before[name], after[name], strict=True))}
+
+
+def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
+    before = weights_by_layer(fresh_model)
+    history = mammo.train_head(fresh_model, demo, epochs=2, n_augmentations=1)
+    assert changed_layers(before, weights_by_layer(fresh_model)) == set(HEAD)
+    assert {"loss", "val_loss", "auc", "val_auc"} <= set(history)
+    assert len(history["loss"]) == 2
+
+
+def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_path, monkeypatch):
+    """... and like the head's training it never opens a test image: here they are gone."""
+    table = mammo.generate_dataset(tmp_path / "d", patients=20, seed=4, image_size=(192, 144), processes=1)
+    for path in table.path[table.split == "test"]:
+        Path(path).unlink()
+    mammo.train_head(fresh_model, table, epochs=1, n_augmentations=0)
+    at_the_start, evaluate = [{"loss": np.inf}], keras.Model.evaluate  # so that any epoch is better
+    monkeypatch.setattr(
+        keras.Model,
+        "evaluate",
+        lambda *given, **more: at_the_start.pop() if at_the_start else evaluate(*given, **more),
+    )
+    before = weights_by_layer(fresh_model)
+    mammo.fine_tune(fresh_model, table, epochs=1)
+    changed = changed_layers(before, weights_by_layer(fresh_model))
+    assert all(name.startswith("conv5_") or name in HEAD for name in changed)
+    assert {"conv5_block1_1_conv", "conv5_block3_3_conv", *HEAD} <= changed
+    assert not any(isinstance(fresh_model.get_layer(name), keras.layers.BatchNormalization) for name in changed)
+
+
+def test_validation_images_are_not_changed_and_training_images_are(fresh_model, demo, tmp_path, monkeypatch):
+    seen = []
+
+    def spy(x, rng):
+        seen.append(x)
+        return x
+
+    monkeypatch.setattr(image_loader, "augment", spy)
+    mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=2, cache=tmp_path)
+    assert len(seen) == 2 * int((demo.split == "train").sum())
+
+
+def test_what_is_frozen_runs_once_whatever_the_epochs_and_the_stage(fresh_model, demo, tmp_path, monkeypatch):
+    prepared = []
+    inner = image_loader.prepare
+    monkeypatch.setattr(
+        image_loader, "prepare", lambda path, *given, **more: prepared.append(path) or inner(path, *given, **more)
+    )
+    mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=1, cache=tmp_path)
+    mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=1, cache=tmp_path)
+    assert sorted(prepared) == sorted(map(Path, demo.path[demo.split != "test"]))
+
+
+@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
+def test_interrupted_training_goes_on_to_the_same_end(fresh_model, demo, monkeypatch, capsys, stage):
+    start = fresh_model.get_weights()
+
+    def run():
+        fresh_model.set_weights(start)
+        return stage(fresh_model, demo, epochs=4, n_augmentations=0, learning_rate=1e-4)
+
+    whole, end = run(), fresh_model.get_weights()
+    with monkeypatch.context() as patched:
+        interrupt(patched, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    capsys.readouterr()
+    resumed = run()
+    assert whole.keys() == resumed.keys()
+    for name, values in whole.items():
+        assert resumed[name] == pytest.approx(values, rel=1e-3), name
+    assert "Resumed after epoch 2." in capsys.readouterr().out
+    moved = max(np.abs(there - here).max() for there, here in zip(end, start, strict=True))
+    for there, here in zip(end, fresh_model.get_weights(), strict=True):
+        np.testing.assert_allclose(there, here, atol=max(moved / 20, 1e-12))
+    assert not list(RUNS.iterdir()), "a finished training leaves no checkpoint"
+
+
+def test_resumed_training_remembers_its_best_epoch_and_its_patience(fresh_model, demo, monkeypatch):
+    """The best epoch lies before the interruption, and nothing is better after it."""
+    start = fresh_model.get_weights()
+
+    def run():
+        fresh_model.set_weights(start)
+        options = {"epochs": 9, "patience": 3, "n_augmentations": 0, "learning_rate": 0.02}
+        return mammo.train_head(fresh_model, demo, **options)
+
+    whole, end = run(), fresh_model.get_weights()
+    best = int(np.argmin(whole["val_loss"])) + 1
+    assert best < len(whole["loss"]) < 9, "stopped early"
+    with monkeypatch.context() as patched:
+        interrupt(patched, after=best + 1)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    resumed = run()
+    assert len(resumed["loss"]) == len(whole["loss"])
+    for there, here in zip(end, fresh_model.get_weights(), strict=True):
+        np.testing.assert_allclose(there, here, atol=1e-4)
+
+
+def test_training_with_other_settings_starts_anew(fresh_model, demo, monkeypatch, capsys):
+    """Another patience, rate or batch size, or an image that has moved from training to validation."""
+    start = fresh_model.get_weights()
+    with monkeypatch.context() as patched:
+        interrupt(patched, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0)
+    train = demo[demo["split"] == "train"]
+    last = train["patient_id"] == train["patient_id"].iloc[-1]
+    moved = pd.concat([train[~last], train[last].assign(split="validation"), demo[demo["split"] == "validation"]])
+    for manifest, options in (
+        (demo, {"patience": 2}),
+        (demo, {"learning_rate": 2e-3}),
+        (demo, {"batch_size": 16}),
+        (moved, {}),
+    ):
+        fresh_model.set_weights(start)
+        mammo.train_head(fresh_model, manifest, epochs=1, n_augmentations=0, **options)
+    assert "Resumed" not in capsys.readouterr().out
+    (file,) = RUNS.iterdir()
+    file.unlink()
+
+
+def test_asking_for_fewer_epochs_keeps_the_checkpoint_of_more(fresh_model, demo, monkeypatch, capsys):
+    start = fresh_model.get_weights()
+    with monkeypatch.context() as patched:
+        interrupt(patched, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0)
+    for epochs, resumed in ((1, False), (3, True)):
+        fresh_model.set_weights(start)
+        capsys.readouterr()
+        history = mammo.train_head(fresh_model, demo, epochs=epochs, n_augmentations=0)
+        assert ("Resumed after epoch 2." in capsys.readouterr().out) == resumed
+        assert len(history["loss"]) == epochs
+
+
+def test_a_damaged_checkpoint_is_left_aside(fresh_model, demo, monkeypatch, capsys):
+    start = fresh_model.get_weights()
+    with monkeypatch.context() as patched:
+        interrupt(patched, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0)
+    (file,) = RUNS.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    fresh_model.set_weights(start)
+    assert len(mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0)["loss"]) == 3
+    assert "Resumed" not in capsys.readouterr().out
+
+
+def test_a_loss_that_is_no_number_is_reported(fresh_model, demo, monkeypatch):
+    before = weights_by_layer(fresh_model)
+    with pytest.raises(mammo.MammoError, match="not a number in epoch 1 at a learning rate of inf"):
+        mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0, learning_rate=np.inf)
+    assert not changed_layers(before, weights_by_layer(fresh_model))
+
+
+def test_each_epoch_has_its_own_order_and_every_image_once():
+    batches = FeatureBatches(np.arange(10.0), np.arange(10), np.zeros(10, int), batch_size=4, seed=0)
+    first = [batches[index][0] for index in range(len(batches))]
+    batches.on_epoch_end()
+    second = [batches[index][0] for index in range(len(batches))]
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    assert sorted(np.concatenate(first)) == sorted(np.concatenate(second)) == list(range(10))
+    assert list(np.concatenate(first)) != list(np.concatenate(second))
+    again = FeatureBatches(np.arange(10.0), np.arange(10), np.zeros(10, int), batch_size=4, seed=0)
+    np.testing.assert_array_equal(again[0][0], first[0])
+
+
+def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
+    monkeypatch.setenv("MAMMO_PRECISION", "float32")
+    mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=0)
+    assert "Computing in float32, the fastest on this machine" in capsys.readouterr().out
+    mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=0, precision="bfloat16")
+    assert "Computing in bfloat16." in capsys.readouterr().out
+    with pytest.raises(mammo.MammoError, match="not 'int8'"):
+        mammo.train_head(fresh_model, demo, epochs=1, precision="int8")
+
+
+def test_half_the_digits_learn_the_same(fresh_model, demo):
+    start = fresh_model.get_weights()
+
+    def run(precision):
+        fresh_model.set_weights(start)
+        return mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=1e-4, precision=precision)["loss"]
+
+    assert run("bfloat16") == pytest.approx(run("float32"), rel=0.05)
+
+
+def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
+    mammo.train_head(fresh_model, demo, epochs=5, n_augmentations=0, learning_rate=3e-5)  # else one class for all is better
+    before = weights_by_layer(fresh_model)
+    mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=100.0)
+    assert not changed_layers(before, weights_by_layer(fresh_model))
+    assert "left as it was" in capsys.readouterr().out
+
+
+def test_it_learns_what_can_be_learned(fresh_model, demo):
+    """Labels that follow the view, CC or MLO: for those a frozen random backbone is enough."""
+    views = demo.assign(label=demo["view"].map({"CC": "benign", "MLO": "malignant"}), patient_id=demo.index.astype(str))
+    history = mammo.train_head(
+        fresh_model, mammo.split_by_patient(views, seed=0), epochs=40, n_augmentations=0, learning_rate=3e-5
+    )
+    assert max(history["val_auc"]) > 0.9
+
+
+def test_the_seed_decides(fresh_model, demo):
+    start = fresh_model.get_weights()
+
+    def run(seed):
+        fresh_model.set_weights(start)
+        return mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=1, seed=seed)["loss"]
+
+    assert run(1) == pytest.approx(run(1), rel=1e-4)
+    assert run(1) != pytest.approx(run(2), rel=1e-4)
+
+
+def test_the_best_epoch_is_kept(fresh_model, demo):
+    history = mammo.train_head(fresh_model, demo, epochs=12, n_augmentations=0, patience=2, learning_rate=1e-4)
+    scored = mammo.predict_manifest(fresh_model, demo[demo.split == "validation"])
+    truth = (scored.label == "malignant").to_numpy()
+    p = np.clip(np.where(truth, scored.probability, 1 - scored.probability), 1e-7, 1)
+    assert -np.log(p).mean() == pytest.approx(min(history["val_loss"]), rel=0.01)
+
+
+def test_class_weights_balance():
+    classes = np.array([0] * 90 + [1] * 10)
+    weights = class_weights(classes)
+    assert weights[0] * 90 == pytest.approx(weights[1] * 10)
+    assert class_weights(np.array([0, 1])) == {0: 1, 1: 1}
+    assert np.isfinite(list(class_weights(np.array([0, 0])).values())).all()
+
+
+def test_a_manifest_without_splits_is_refused(model, demo):
+    with pytest.raises(mammo.MammoError, match="Split it first"):
+        mammo.train_head(model, demo.drop(columns="split"))
