@@ -3,14 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
 
+# Each process runs whole files, on one core; conftest.py says which run together and which come first.
+WORKERS ?= 2
+PYTEST := -m pytest -n $(WORKERS)
+
 # An upload is one message; tornado drops what is larger than 10 MB unless told otherwise.
 LIMIT := tornado_settings='{"websocket_max_message_size": 268435456}'
 BIG_UPLOADS := --ServerApp.$(LIMIT) --Voila.$(LIMIT)
 
-.PHONY: help demo bench test test-browser test-lowest lint format lab app notebook-outputs clean
+.PHONY: help demo bench test test-fast test-slow test-browser test-lowest lint format lab app notebook-outputs clean
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready ## run the notebooks; the results go to artifacts/
 	$(VENV)/bin/python notebooks/run.py demo
@@ -18,15 +22,22 @@ demo: $(VENV)/ready ## run the notebooks; the results go to artifacts/
 bench: $(VENV)/ready ## measure each claim of speed, side by side with the plain way; an hour
 	for name in training prediction cold_start reading latency generation scaling; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
 
-test: $(VENV)/ready lint ## lint, unit tests and all notebooks
-	$(VENV)/bin/python -m pytest
+test: $(VENV)/ready lint ## lint, unit tests and all notebooks; 10 minutes
+	$(VENV)/bin/python $(PYTEST)
 
-test-lowest: $(LOWEST)/ready ## the same tests at the lower bounds of requirements.txt
-	$(LOWEST)/bin/python -m pytest
+test-fast: $(VENV)/ready ## without notebooks and training; 2 minutes
+	$(VENV)/bin/python $(PYTEST) -m "not slow and not training" --ignore=tests/browser tests
 
-lint: $(VENV)/ready ## ruff, code and notebooks
+test-slow: $(VENV)/ready ## what `make test` leaves out: long fuzzing, large synthetic data sets
+	$(VENV)/bin/python $(PYTEST) -m slow tests
+
+test-lowest: $(LOWEST)/ready ## the tests of `make test` at the lower bounds of requirements.txt
+	$(LOWEST)/bin/python $(PYTEST)
+
+lint: $(VENV)/ready ## ruff (code and notebooks) and import-linter
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/ready ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix .

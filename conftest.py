@@ -1,28 +1,32 @@
-"""The order of the tests, how they are shared out among processes (pytest-xdist), and what nbval compares."""
+"""The order of the tests, how `pytest -n 2` shares them out among processes, and what nbval compares."""
 
 import pytest
 
-FIRST_NOTEBOOKS = ("01_", "02_", "03_")  # each uses what the one before it wrote
+FIRST_NOTEBOOKS = ("notebooks/01_", "notebooks/02_", "notebooks/03_")  # each uses what the one before it wrote
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist then sees the groups
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(items):
     for item in items:
         # nbval compares stderr too, where TensorFlow and others write what they like. No promise is made about it.
         skipped = getattr(item.parent, "skip_compare", None)
         if skipped is not None and "stderr" not in skipped:
             item.parent.skip_compare = (*skipped, "stderr")
-        item.add_marker(pytest.mark.xdist_group(group_of(item, config)))
-    items.sort(key=longest_first)
+    # Notebooks, then files that train, then the rest: so that all processes end at about the same time.
+    training = {item.path for item in items if item.get_closest_marker("training")}
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", item.path not in training))
 
 
-def group_of(item, config) -> str:
-    """What runs in one process and in order: a file, and the first three notebooks together."""
-    if item.path.suffix == ".ipynb" and item.path.name.startswith(FIRST_NOTEBOOKS):
-        return "notebooks 01 to 03"
-    return str(item.path.relative_to(config.rootpath)) if item.path.is_relative_to(config.rootpath) else item.path.name
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Files go to the next free process, one after the other; the first three notebooks go to the same one, in order.
 
+    pytest-xdist has marks for that (--dist loadgroup), which pytest 9.2 does not hand over to its version 3.8.
+    """
+    from xdist.scheduler import LoadFileScheduling
 
-def longest_first(item) -> int:
-    """Notebooks, then what trains, then the rest: so that all processes end at about the same time."""
-    return 0 if item.path.suffix == ".ipynb" else 1 if item.get_closest_marker("training") else 2
+    class InGroups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "notebooks 01 to 03" if nodeid.startswith(FIRST_NOTEBOOKS) else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # it would begin with the files that hold the most tests
+    return InGroups(config, log)

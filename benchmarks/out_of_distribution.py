@@ -1,9 +1,9 @@
-"""What the demo model takes for strange: real mammograms, photographs, and new synthetic images, which it should not.
+"""Which images the demo model's out-of-distribution detector flags: real mammograms, photographs, new synthetic ones.
 
-    python benchmarks/familiar.py SYNTHETIC          # or PHOTOGRAPHS, or a TABLE.csv with a column `file`
+    python benchmarks/out_of_distribution.py SYNTHETIC          # or PHOTOGRAPHS, or a TABLE.csv with a column `file`
 
-Prints how many images are refused before and by the model, and how many it warns of. PHOTOGRAPHS are the greys of
-those that scikit-image ships.
+Prints how many images are refused before and by the model, and how many get a warning. New synthetic ones should get
+none. PHOTOGRAPHS are the greys of those that scikit-image ships.
 """
 
 from __future__ import annotations
@@ -60,20 +60,20 @@ def main(table: str) -> None:
             files = photographs(Path(scratch))
         else:
             files = [Path(table).parent / name for name in pd.read_csv(table)["file"].drop_duplicates()]
-        refused, strange, found = 0, 0, []
+        refused, refused_by_model, found = 0, 0, []
         for path in tqdm(files):
             try:
                 found.append(classifier.predict(path).ood_scores)
             except mammo.MammoError as error:
-                strange += "does not look like" in str(error)
+                refused_by_model += "does not look like" in str(error)
                 refused += "does not look like" not in str(error)
     found = pd.DataFrame(found, columns=["texture", "content"])
     warned = (found > 1).sum()
     either = int((found > 1).any(axis=1).sum())
-    print("| images | refused before the model | refused by it | warned of | for texture | for content |")
+    print("| images | refused before the model | refused by it | with a warning | for texture | for content |")
     print("|---|---|---|---|---|---|")
-    print(f"| {len(files)} | {refused} | {strange} | {either} | {warned['texture']} | {warned['content']} |")
-    print(f"Median distance of those that are answered: {found.median().round(2).to_dict()}")
+    print(f"| {len(files)} | {refused} | {refused_by_model} | {either} | {warned['texture']} | {warned['content']} |")
+    print(f"Median score of those that are predicted: {found.median().round(2).to_dict()}")
 
 
 if __name__ == "__main__":

@@ -16,22 +16,23 @@ import numpy as np
 from tqdm import tqdm
 
 import mammo
-from mammo.research.benchmark import NAMES, load, located
+from mammo.data.preprocessing import CELL
 from mammo.evaluation.bootstrap import bootstrap
 from mammo.evaluation.metrics import weighted_mean
-from mammo.data.preprocessing import CELL
+from mammo.research.benchmark_data import NAMES, load, located
 
 HALF_A_CELL = CELL // 2  # in pixels of the model's input
 
 
-def pointed(answer, lesions) -> tuple[float, float, float]:
+def pointed(prediction, lesions) -> tuple[float, float, float]:
     """1 or 0 for the highest heat on a lesion and near one; the share of the breast that is near one."""
-    shape = answer.breast.image.shape
-    near_is = HALF_A_CELL / min(side / of_breast for side, of_breast in zip(answer.image_size, shape, strict=True))
-    rows, columns = np.indices(answer.heatmap.shape)
+    shape = prediction.breast.image.shape
+    near_is = HALF_A_CELL / min(side / of_breast for side, of_breast in zip(prediction.image_size, shape, strict=True))
+    rows, columns = np.indices(prediction.heatmap.shape)
     away = np.min([np.hypot(rows - r.y, columns - r.x) - r.radius for r in lesions.itertuples()], axis=0)
-    place = np.unravel_index(np.argmax(answer.heatmap), away.shape)
-    return float(away[place] <= 0), float(away[place] <= near_is), float((away <= near_is)[answer.breast.mask].mean())
+    brightest = np.unravel_index(np.argmax(prediction.heatmap), away.shape)
+    chance = (away <= near_is)[prediction.breast.mask].mean()
+    return float(away[brightest] <= 0), float(away[brightest] <= near_is), float(chance)
 
 
 def main(name: str, root: str, partial: bool) -> None:
@@ -40,13 +41,13 @@ def main(name: str, root: str, partial: bool) -> None:
     lesions = located(name, root, table, partial=partial)
     lesions = lesions[lesions["label"] == "malignant"].dropna(subset=["x", "y", "radius"])
     by_image = dict(list(lesions.groupby("path")))
-    asked = table[(table["label"] == "malignant") & table["path"].isin(by_image)]
+    chosen = table[(table["label"] == "malignant") & table["path"].isin(by_image)]
     classifier, found = mammo.load_classifier(), []
-    for path in tqdm(asked["path"], desc="heatmaps", unit="image"):
+    for path in tqdm(chosen["path"], desc="heatmaps", unit="image"):
         found.append(pointed(classifier.predict(path), by_image[path]))
-    patients = asked["patient_id"]
-    print(f"{len(asked)} malignant images of {patients.nunique()} patients\n| highest heat | share |\n|---|---|")
-    everyone = np.arange(len(asked)) % 2  # the bootstrap asks for two classes; shares need none
+    patients = chosen["patient_id"]
+    print(f"{len(chosen)} malignant images of {patients.nunique()} patients\n| highest heat | share |\n|---|---|")
+    everyone = np.arange(len(chosen)) % 2  # the bootstrap needs two classes; shares need none
     titles = ("on a lesion", f"within {HALF_A_CELL} pixels", "chance")
     for title, values in zip(titles, np.transpose(found), strict=True):
         mean, low, high = bootstrap(lambda _, p, w: weighted_mean(p, w), everyone, values, patients)

@@ -1,11 +1,11 @@
-"""How many images a second are scored, and does every way say the same?
+"""How many images a second are scored, and are the results of every runtime the same?
 
     python benchmarks/prediction.py
 
 The demo model on 1,000 synthetic mammograms: Keras' `predict` in batches of 32, and what `Classifier.export` wrote, by
 ONNX Runtime and OpenVINO; in bfloat16 where the processor has it. Speed: the network alone, five times 128 images, the
-ways taking turns. Answers: the largest difference of a calibrated probability, and how many decisions differ, at the
-threshold and in the classes that remain possible.
+runtimes taking turns. Results: the largest difference of a calibrated probability, and how many decisions differ, at
+the threshold and in the prediction set.
 """
 
 from __future__ import annotations
@@ -21,32 +21,31 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.evaluation.calibration import calibrated
-from mammo.evaluation.prediction_sets import decisions
-from mammo.data.image_loader import ImageLoader
 from mammo.core.manifest import class_indices
+from mammo.data.image_loader import ImageLoader
+from mammo.evaluation.prediction_sets import decisions
 
 PATIENTS, RUNS, TIMED, BATCH = 250, 5, 128, 32
 RUNTIMES = {"ONNX Runtime": ("onnx", "float32")} | {f"OpenVINO, {p}": ("openvino", p) for p in ("float32", "bfloat16")}
 
 
-def ways_of(classifier, folder: Path) -> dict:
+def runtimes_of(classifier, folder: Path) -> dict:
     """Name -> function of model inputs that gives their probabilities of malignant."""
     classifier.export(folder)
-    ways = {"Keras predict": lambda x: classifier.model.predict(x, batch_size=BATCH, verbose=0)[:, 1]}
+    runtimes = {"Keras predict": lambda x: classifier.model.predict(x, batch_size=BATCH, verbose=0)[:, 1]}
     for name, given in RUNTIMES.items():
         try:
             run = mammo.load_classifier(folder, *given).run
         except mammo.MammoError as error:
             print(f"Without {name}: {error}")
             continue
-        ways[name] = lambda x, run=run: in_batches(run, x)
-    return ways
+        runtimes[name] = lambda x, run=run: in_batches(run, x)
+    return runtimes
 
 
 def in_batches(run, x: np.ndarray) -> np.ndarray:
     """Probabilities of malignant, a batch at a time."""
-    return np.concatenate([run(x[start : start + BATCH])[0][:, 1] for start in range(0, len(x), BATCH)])
+    return np.concatenate([run(x[start : start + BATCH]).probabilities[:, 1] for start in range(0, len(x), BATCH)])
 
 
 def main() -> None:
@@ -54,30 +53,31 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         manifest = mammo.generate_dataset(Path(scratch) / "data", patients=PATIENTS, seed=20_273)
         classifier = mammo.load_classifier()
-        ways, card = ways_of(classifier, Path(scratch) / "fast"), classifier.card
-        inputs, found = ImageLoader(manifest, card["image_size"]), {name: [] for name in ways}
-        times = {name: [] for name in ways}
+        runtimes, card = runtimes_of(classifier, Path(scratch) / "fast"), classifier.card
+        inputs, found = ImageLoader(manifest, card.image_size), {name: [] for name in runtimes}
+        times = {name: [] for name in runtimes}
         for start in range(0, len(inputs), TIMED):
             x = inputs[np.arange(start, min(start + TIMED, len(inputs)))]
-            for name, way in ways.items():
+            for name, predict in runtimes.items():
                 begun = time.perf_counter()
-                found[name].append(way(x))
+                found[name].append(predict(x))
                 times[name].append((time.perf_counter() - begun) / len(x))
-    truth, first = class_indices(manifest), next(iter(ways))
-    expected = calibrated(np.concatenate(found[first]), card["calibration"]["slope"], card["calibration"]["intercept"])
-    print("| way | images a second | times Keras | largest difference | other decisions | AUC |")
+    truth, first = class_indices(manifest), next(iter(runtimes))
+    expected = card.calibration(np.concatenate(found[first]))
+    expected_decisions = decisions(expected, card.threshold, card.conformal)
+    print("| runtime | images a second | times Keras | largest difference | other decisions | AUC |")
     print("|---" * 6 + "|")
-    for name in ways:
+    for name in runtimes:
         raw = np.concatenate(found[name])
-        said = calibrated(raw, card["calibration"]["slope"], card["calibration"]["intercept"])
-        other = (decisions(said, card) != decisions(expected, card)).any(axis=1)
+        calibrated = card.calibration(raw)
+        other = (decisions(calibrated, card.threshold, card.conformal) != expected_decisions).any(axis=1)
         took, ratio = (
             np.array(times[name][1 : RUNS + 1]),
             np.array(times[first][1 : RUNS + 1]) / times[name][1 : RUNS + 1],
         )
         print(
             f"| {name} | {1 / np.median(took):.1f} | {np.median(ratio):.1f} ({ratio.min():.1f} to {ratio.max():.1f}) | "
-            f"{np.abs(said - expected).max():.1e} | {other.sum()} of {len(truth)} | "
+            f"{np.abs(calibrated - expected).max():.1e} | {other.sum()} of {len(truth)} | "
             f"{roc_auc_score(truth, raw):.4f} |"
         )
 

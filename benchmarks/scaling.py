@@ -3,7 +3,7 @@
     python benchmarks/scaling.py --plot docs/scaling.png
     python benchmarks/scaling.py --job scoring
 
-Training: `train_head` (5 epochs) and `fine_tune` (1 epoch) from an empty cache, an input of 224 x 224, no copies.
+Training: `train_head` (5 epochs) and `fine_tune` (1 epoch) from an empty cache, an input of 224 x 224, no augmentation.
 Scoring: `score_folder` with the demo model by ONNX Runtime. Each number of images in a process of its own, images of
 192 x 144 pixels. Minutes; 10,000 take half an hour.
 """
@@ -24,7 +24,7 @@ JOBS = {
 import mammo
 manifest = mammo.load_manifest(folder + "/manifest.csv")
 model = mammo.build_model("demo", image_size=(224, 224))
-options = {"copies": 0, "patience": 99, "cache": folder + "/cache"}
+options = {"n_augmentations": 0, "patience": 99, "cache": folder + "/cache"}
 mammo.train_head(model, manifest, epochs=5, **options)
 mammo.fine_tune(model, manifest, epochs=1, **options)
 """,

@@ -27,11 +27,11 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import mammo
-from mammo.training import fine_tuning
 from mammo.core.backend import keras, native_precision
-from mammo.data.image_loader import load_images
 from mammo.core.manifest import class_indices
+from mammo.data.image_loader import load_images
 from mammo.models.resnet50 import HEAD
+from mammo.training.checkpoint import Checkpoint
 from mammo.training.fine_tuning import one_hot
 
 SIZE, EPOCHS, BATCH, TUNING_BATCH, RATE = (224, 224), 10, 32, 16, 1e-5
@@ -65,7 +65,7 @@ def auc(model, manifest) -> float:
 
 
 def fresh():
-    """The model that every way begins with."""
+    """The model that both start from."""
     keras.utils.set_random_seed(0)
     return mammo.build_model("demo", image_size=SIZE, quiet=True)
 
@@ -104,17 +104,22 @@ def last_stage(manifest, cache: Path, rounds: int) -> tuple:
 
 def an_epoch(model, manifest, cache: Path) -> float:
     """Seconds of an epoch of `fine_tune`: the second of two, since the first one compiles."""
-    ends, score = [], training._score
-    training._score = lambda *given: (score(*given), ends.append(time.perf_counter()))[0]
+    ends, on_epoch_end = [], Checkpoint.on_epoch_end
+
+    def with_time(self, *given):
+        on_epoch_end(self, *given)
+        ends.append(time.perf_counter())
+
+    Checkpoint.on_epoch_end = with_time
     try:
         mammo.fine_tune(model, manifest, 2, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
     finally:
-        training._score = score
+        Checkpoint.on_epoch_end = on_epoch_end
     return ends[-1] - ends[-2]
 
 
 def forward_pass(manifest) -> float:
-    """Seconds for the training and validation images, read and answered once by Keras in float32."""
+    """Seconds for the training and validation images, read and predicted once by Keras in float32."""
     used = manifest[manifest["split"] != "test"]
     model = fresh()
     model.predict_on_batch(np.zeros((BATCH, *SIZE, 1), np.float32))
@@ -131,8 +136,8 @@ def main(images: int, rounds: int, stages: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
         manifest = mammo.generate_dataset(Path(scratch) / "data", patients=round(images / 4 / 0.6), seed=20_272)
         forward = forward_pass(manifest)
-        for name, way in (STAGES[stage] for stage in stages):
-            found, first, second = way(manifest, Path(scratch) / "cache", rounds)
+        for name, measure in (STAGES[stage] for stage in stages):
+            found, first, second = measure(manifest, Path(scratch) / "cache", rounds)
             plainly, ours = np.median(found, axis=0)
             ratio = np.divide(*np.transpose(found))
             spread = f"{np.median(ratio):.1f} ({ratio.min():.1f} to {ratio.max():.1f})"

@@ -1,7 +1,10 @@
 """Run notebooks from the top, with a progress bar.
 
-python notebooks/run.py demo                      # 01 to 04, results under artifacts/
+python notebooks/run.py demo                      # all five; results under artifacts/
+python notebooks/run.py profile                   # all five, then the ten slowest cells
 python notebooks/run.py store-outputs             # renew the outputs that the tests compare
+
+Numbers after the command choose notebooks: `python notebooks/run.py profile 01 02`.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -19,8 +23,8 @@ from tqdm import tqdm
 from mammo.notebook import artifacts
 
 HERE = Path(__file__).parent
-NOTEBOOKS = sorted(HERE.glob("0*.ipynb"))
 CHECKED = "NBVAL_CHECK_OUTPUT"
+SLOWEST = 10
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
@@ -33,42 +37,82 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
         def started(cell, cell_index):
             nonlocal heading
-            titles = [line for line in cell.source.splitlines() if line.startswith("#")]
-            if cell.cell_type == "markdown" and titles:
-                heading = titles[0].lstrip("# ")
+            heading = heading_of(cell) or heading
             bar.n = cell_index
             bar.set_postfix_str(heading)
 
-        where = {"metadata": {"path": str(HERE)}}
-        client = NotebookClient(book, timeout=1200, kernel_name="python3", on_cell_start=started, resources=where)
+        folder = {"metadata": {"path": str(HERE)}}
+        client = NotebookClient(book, timeout=1200, kernel_name="python3", on_cell_start=started, resources=folder)
         client.execute()
         bar.n = len(book.cells)
         bar.set_postfix_str("done")
     return book
 
 
-def demo() -> None:
-    """Notebooks 01 to 04; their HTML, and a few plain lines about what came out."""
-    folder = artifacts()
-    begun = time.time()
-    for path in NOTEBOOKS:
+def heading_of(cell) -> str:
+    """The first heading of a Markdown cell, or nothing."""
+    lines = cell.source.splitlines() if cell.cell_type == "markdown" else []
+    return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+
+
+def demo(paths: list[Path]) -> None:
+    """Run the notebooks, keep them as HTML, and summarise the model and the prediction."""
+    folder, start = artifacts(), time.time()
+    for path in paths:
         html, _ = HTMLExporter().from_notebook_node(execute(path))
         (folder / f"{path.stem}.html").write_text(html, encoding="utf-8")
-    card = json.loads((folder / "model" / "card.json").read_text())
-    answer = json.loads((folder / "prediction.json").read_text())
-    low, high = card["auc_interval"]
-    side = "at or above" if answer["probability"] >= answer["threshold"] else "below"
-    print(f"""
-Held-out synthetic patients: AUC {card["auc"]:.3f}, 95 % interval {low:.3f} to {high:.3f} ({card["weights"]} weights).
-Real mammogram {answer["file"]}: probability of malignant {answer["probability"]:.3f}, {side} the threshold
-of {answer["threshold"]:.3f}. The model has seen synthetic images only: this says nothing about the patient.
-Look at {folder / "prediction.png"} and at the notebooks, {folder}/*.html. The model is in {folder / "model"}.
-It took {(time.time() - begun) / 60:.1f} minutes. Not a medical device.""")
+    print()
+    if (folder / "model" / "card.json").is_file():
+        card = json.loads((folder / "model" / "card.json").read_text())
+        auc = card["metrics"]["auc"]
+        low, high = auc["interval"]
+        print(f"Model: {folder / 'model'}, starting from weights: {card['weights']}.")
+        print(f"AUC on synthetic test patients: {auc['value']:.3f}, 95 % interval {low:.3f} to {high:.3f}.")
+    if (folder / "prediction.json").is_file():
+        result = json.loads((folder / "prediction.json").read_text())
+        side = "at or above" if result["probability"] >= result["threshold"] else "below"
+        print(f"Prediction for the real mammogram {result['file']}: probability of malignant {result['probability']:.3f},")
+        print(f"{side} the operating point of {result['threshold']:.3f}. The model was trained on synthetic images")
+        print("only, so this says nothing about the patient.")
+    print(f"Open {folder}/*.html for the notebooks and {folder / 'prediction.png'} for the prediction.")
+    print(f"Time: {(time.time() - start) / 60:.1f} minutes. This is not a medical device.")
 
 
-def store_outputs() -> None:
+def profile(paths: list[Path]) -> None:
+    """Run the notebooks and print how long each took, and the slowest cells."""
+    cells, total = [], {}
+    for path in paths:
+        heading, start = "", time.time()
+        for number, cell in enumerate(execute(path).cells):
+            heading = heading_of(cell) or heading
+            if cell.cell_type == "code":
+                cells.append((seconds(cell), f"{path.stem}, cell {number}: {heading}"))
+        total[path.stem] = time.time() - start
+    print("\nseconds  notebook")
+    for name, duration in total.items():
+        print(f"{duration:7.1f}  {name}")
+    print("\nseconds  slowest cells")
+    for duration, name in sorted(cells, reverse=True)[:SLOWEST]:
+        print(f"{duration:7.1f}  {name}")
+
+
+def seconds(cell) -> float:
+    """How long a code cell took, by the times that nbclient records."""
+    times = cell.metadata.get("execution", {})
+    begin, end = (times.get(key) for key in ("iopub.status.busy", "shell.execute_reply"))
+    if not begin or not end:
+        return 0.0
+    return (parse(end) - parse(begin)).total_seconds()
+
+
+def parse(moment: str) -> datetime:
+    """A time as Jupyter writes it; Python 3.10 does not read the Z."""
+    return datetime.fromisoformat(moment.replace("Z", "+00:00"))
+
+
+def store_outputs(paths: list[Path]) -> None:
     """Keep the outputs of the cells marked for comparison, and of no others."""
-    for path in NOTEBOOKS:
+    for path in paths:
         book = execute(path)
         for cell in book.cells:
             cell.metadata = {}
@@ -80,4 +124,9 @@ def store_outputs() -> None:
 
 
 if __name__ == "__main__":
-    {"demo": demo, "store-outputs": store_outputs}[sys.argv[1]]()
+    command, *numbers = sys.argv[1:] or [""]
+    commands = {"demo": demo, "profile": profile, "store-outputs": store_outputs}
+    notebooks = [path for path in sorted(HERE.glob("0*.ipynb")) if not numbers or path.name[:2] in numbers]
+    if command not in commands or not notebooks:
+        sys.exit(__doc__)
+    commands[command](notebooks)

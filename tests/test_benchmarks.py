@@ -59,12 +59,12 @@ def test_heat_is_on_a_circle_near_it_or_elsewhere(x, expected, script):
     """A breast of 300 x 200 pixels, shown at half its size: 16 pixels of the input are 32 here."""
     heatmap, mask = np.zeros((400, 300)), np.zeros((400, 300), bool)
     heatmap[100, 210], mask[:300, 100:] = 1, True
-    answer = SimpleNamespace(
+    prediction = SimpleNamespace(
         heatmap=heatmap,
         image_size=(150, 100),
         breast=SimpleNamespace(image=np.zeros((300, 200)), mask=mask),
     )
     lesions = pd.DataFrame({"x": [x, 100], "y": [100, 290], "radius": [10, 1]})
-    on, near, chance = script("pointing").pointed(answer, lesions)
+    on, near, chance = script("pointing").pointed(prediction, lesions)
     assert (on, near) == expected
     assert chance == pytest.approx((np.pi * 42**2 + np.pi * 33**2 / 4) / 60_000, rel=0.2)

@@ -63,7 +63,7 @@ def test_import_linter_sees_an_import_that_breaks_a_contract(module, line, broke
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     with (tmp_path / "mammo" / module).open("a") as file:
         file.write(f"\n{line}\n")
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     told = [row.rsplit(" ", 1) for row in done.stdout.splitlines() if row.endswith((" KEPT", " BROKEN"))]
     assert [contract for contract, state in told if state == "BROKEN"] == [broken] * (broken is not None), done.stdout

@@ -103,8 +103,8 @@ def upload(path=None, classifier=None) -> Upload:
     """Ask for one mammogram: Colab's own dialog there, a button in Jupyter and on a web page, nothing elsewhere.
 
     In Colab it waits for the file. In Jupyter the button stays; choose a file, then run the next cells. With a
-    `classifier` the button answers by itself, as often as a file is chosen, at a prevalence that can be changed.
-    With the `path` of a file that is on this machine already, nothing is asked.
+    `classifier` each file that is chosen is classified at once, at a prevalence that can be changed.
+    With the `path` of a file on this machine no button is shown.
     """
     chosen = Upload(path)
     if path is not None:
@@ -117,7 +117,7 @@ def upload(path=None, classifier=None) -> Upload:
 
 
 def figure_of(prediction: Prediction) -> plots.Figure:
-    """The answer as a picture: the image with the breast outlined, the crop, the heatmap, the number, the doubts."""
+    """The prediction as a figure: the image with the breast outlined, the crop, the heatmap, the probability."""
     mammogram, breast = prediction.mammogram, prediction.breast
     return plots.prediction(
         mammogram.image,
@@ -133,7 +133,7 @@ def figure_of(prediction: Prediction) -> plots.Figure:
 
 
 def _upload_in_colab(chosen: Upload) -> None:
-    from google.colab import files
+    from google.colab import files  # exists in Colab only
 
     # files.upload() also leaves a copy in the working directory: it is made in one that is thrown away.
     before = Path.cwd()
@@ -150,7 +150,7 @@ def _upload_in_colab(chosen: Upload) -> None:
 
 def _show_button(chosen: Upload, classifier) -> None:
     try:
-        import ipywidgets
+        import ipywidgets  # a page without a notebook has none
         from IPython import get_ipython
         from IPython.display import display
     except ImportError:
@@ -164,7 +164,7 @@ def _show_button(chosen: Upload, classifier) -> None:
         min=0,
         max=100,
         step=0.1,
-        description="% of those asked about have cancer:",
+        description="prevalence of cancer, %:",
         style={"description_width": "initial"},
         layout=whole,
     )

@@ -83,11 +83,11 @@ def realism(groups: dict) -> Figure:
 
 
 def difficulty_curve(difficulty, auc) -> Figure:
-    """AUC of a reader over the difficulty of the images."""
+    """AUC of a classifier over the difficulty of the images."""
     figure, axis = plt.subplots(figsize=(5, 3.4))
     axis.plot(difficulty, auc, "o-", color=BENIGN_COLOUR)
     axis.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
-    axis.set(xlabel="difficulty", ylabel="AUC of the simple reader", ylim=(0.4, 1.01))
+    axis.set(xlabel="difficulty", ylabel="AUC of a simple classifier", ylim=(0.4, 1.01))
     axis.grid(alpha=0.3)
     figure.tight_layout()
     return figure
@@ -129,7 +129,7 @@ def roc(false_positive_rate, sensitivity, low, high, title: str, operating_point
 
 
 def confusion(matrix, class_names) -> Figure:
-    """Confusion matrix: rows the truth, columns the answer at the fixed threshold."""
+    """Confusion matrix: rows truth, columns predicted at the operating point."""
     matrix = np.asarray(matrix)
     figure, axis = plt.subplots(figsize=(3.8, 3.8))
     axis.imshow(matrix, cmap="Blues", vmin=0)
@@ -138,20 +138,20 @@ def confusion(matrix, class_names) -> Figure:
         axis.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=14, color=colour)
     axis.set_xticks(range(len(class_names)), class_names)
     axis.set_yticks(range(len(class_names)), class_names, rotation=90, va="center")
-    axis.set(xlabel="answer", ylabel="truth", title="test images")
+    axis.set(xlabel="predicted", ylabel="truth", title="test images")
     figure.tight_layout()
     return figure
 
 
 def reliability(truth, probability, bins: int = 8) -> Figure:
-    """Said against seen: mean probability and share of malignant images in bins of equal count."""
+    """Reliability diagram: predicted probability against observed frequency, in bins of equal count."""
     order = np.array_split(np.argsort(probability), bins)
-    said = [float(np.mean(np.asarray(probability)[part])) for part in order if len(part)]
-    seen = [float(np.mean(np.asarray(truth)[part])) for part in order if len(part)]
+    predicted = [float(np.mean(np.asarray(probability)[part])) for part in order if len(part)]
+    observed = [float(np.mean(np.asarray(truth)[part])) for part in order if len(part)]
     figure, axis = plt.subplots(figsize=(4.5, 4.5))
     axis.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="perfectly calibrated")
-    axis.plot(said, seen, "o-", color=BENIGN_COLOUR, label="test images")
-    axis.set(xlabel="probability said", ylabel="share that is malignant", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axis.plot(predicted, observed, "o-", color=BENIGN_COLOUR, label="test images")
+    axis.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axis.set_aspect("equal")
     axis.grid(alpha=0.3)
     axis.legend()
@@ -199,7 +199,7 @@ def learning_curves(stages: dict) -> Figure:
 
 
 def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=(), mirrored=False) -> Figure:
-    """One answer: the original with the breast's outline, the crop, the heatmap on the original, the number, notes."""
+    """One prediction: the original with the breast's outline, the crop, the heatmap, the probability, notes."""
     original, mask, breast, heatmap = (_to_show(image) for image in (original, mask, breast, heatmap))
     figure, axes = plt.subplots(1, 4, figsize=(12, 5.2), width_ratios=[1, 1, 1, 0.4], layout="constrained")
     axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)

@@ -106,3 +106,20 @@ def test_an_augmentation_is_turned_about_its_middle():
         rows, columns = np.nonzero(augment(image, np.random.default_rng(seed))[..., 0] > 0.3)
         assert abs(rows.mean() - 47.5) < 0.05 / 0.9 * 96 + 1
         assert abs(columns.mean() - 31.5) < 0.05 / 0.9 * 64 + 1
+
+
+def test_who_changes_the_augmentation_must_raise_the_recipe():
+    """Caches know old features by the recipe number: means of 24 x 16 pixels, as of RECIPE 1."""
+    image = np.linspace(1, 0, 96 * 64, dtype=np.float32).reshape(96, 64, 1)
+    expected = {
+        1: [
+            [0.536, 0.624, 0.708, 0.491],
+            [0.680, 0.691, 0.660, 0.544],
+            [0.327, 0.430, 0.399, 0.368],
+            [0.094, 0.168, 0.137, 0.108],
+        ]
+    }
+    changed = augment(image, np.random.default_rng(5))
+    np.testing.assert_allclose(
+        changed.reshape(4, 24, 4, 16).mean(axis=(1, 3)), expected[image_loader.RECIPE], atol=2e-3
+    )

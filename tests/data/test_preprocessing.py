@@ -7,6 +7,7 @@ from skimage.filters import threshold_otsu
 
 import mammo
 from mammo.data.preprocessing import (
+    RECIPE,
     _otsu,
     breast_mask,
     find_breast,
@@ -188,3 +189,20 @@ def test_real_film(demo):
     assert 0.2 < breast.mask.mean() < 0.5
     assert not breast.mask[: breast.mask.shape[0] // 12].any(), "the film border and the label are cut off"
     assert 0.3 < prepared.model_input.max() <= 1
+
+
+def test_who_changes_the_model_input_must_raise_the_recipe(write_png):
+    """Caches know old features by the recipe number: means of 24 x 16 pixels of a half ellipse, as of RECIPE 1."""
+    rows, columns = np.mgrid[-1:1:400j, 0:1.6:320j]
+    tissue = 0.35 + 0.2 * columns + 0.1 * np.sin(9 * rows) * np.cos(7 * columns)
+    film = np.where(np.hypot(rows / 0.85, columns) < 1, tissue, 0.02)
+    x = prepare(write_png(np.rint(film * 65535).astype(np.uint16)), (96, 64)).model_input
+    expected = {
+        1: [
+            [0.590, 0.482, 0.270, 0.000],
+            [0.571, 0.756, 0.769, 0.237],
+            [0.637, 0.637, 0.809, 0.294],
+            [0.555, 0.587, 0.266, 0.000],
+        ]
+    }
+    np.testing.assert_allclose(x.reshape(4, 24, 4, 16).mean(axis=(1, 3)), expected[RECIPE], atol=2e-3)

@@ -97,7 +97,7 @@ def test_a_model_and_itself():
     ("change", "message"),
     [
         (lambda t: t.iloc[1:], "1 are in one table only, first 0_0"),
-        (lambda t: t.assign(path=t.path + "x"), "not answered for the same test images"),
+        (lambda t: t.assign(path=t.path + "x"), "not scored on the same test images"),
         (lambda t: t.assign(label=t.label.where(t.path != "0_0", "malignant")), "another label, first 0_0"),
         (lambda t: t.assign(patient_id=t.patient_id + "x"), "another patient_id"),
         (lambda t: t.drop(columns="probability"), "no column probability"),

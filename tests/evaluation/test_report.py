@@ -13,7 +13,7 @@ from mammo.evaluation.report import fix_on_validation, predictions_on_test
 
 
 def scored(patients=120, images=2, signal=1.5, seed=0):
-    """A manifest with scores: the log-odds differ by `signal` between the classes and share an effect of the patient."""
+    """A manifest with scores: log-odds differ by `signal` between the classes and share an effect of the patient."""
     rng = np.random.default_rng(seed)
     rows = []
     for p in range(patients):

@@ -6,44 +6,30 @@ import numpy as np
 import pytest
 
 import mammo
-from mammo.inference.out_of_distribution import fit_ood_detector, ood_scores
 from mammo.data.image_loader import load_images
-from mammo.models.runtimes import LAYERS, features_of
+from mammo.inference.out_of_distribution import fit_ood_detector, ood_scores
+from mammo.models.runtimes import keras_runtime
 
 
-@pytest.fixture(scope="module")
-def halves(demo):
-    """The demo images with 18 of the 20 patients in validation: enough to learn from."""
-    return demo.assign(split=np.where(demo.patient_id.isin(demo.patient_id.unique()[:2]), "train", "validation"))
+def scores_of(run, ood_detector, images):
+    outputs = run(images)
+    return [ood_scores(outputs[index], ood_detector) for index in range(len(images))]
 
 
-@pytest.fixture(scope="module")
-def ood_detector(model, halves):
-    return fit_ood_detector(model, halves)
-
-
-def distances(model, ood_detector, images):
-    import keras
-
-    network = keras.Model(model.input, features_of(model))
-    features = [np.asarray(part) for part in network(images, training=False)]
-    rows = [dict(zip(LAYERS, (part[i] for part in features), strict=True)) for i in range(len(images))]
-    return [ood_scores(row, ood_detector) for row in rows]
-
-
-def test_familiar_images_are_within_the_limits_and_noise_is_far_outside(model, halves, ood_detector):
-    known = load_images(halves[halves.split == "validation"], (64, 64))
-    inside = [max(d.values()) <= 1 for d in distances(model, ood_detector, known)]
+def test_known_images_are_within_the_limits_and_noise_is_far_outside(model, for_detector, ood_detector):
+    run = keras_runtime(model)
+    known = load_images(for_detector[for_detector.split == "validation"], (64, 64))
+    inside = [max(scores.values()) <= 1 for scores in scores_of(run, ood_detector, known)]
     assert np.mean(inside) > 0.7, "with few images the limits are rough"
     noise = np.random.default_rng(0).random((8, 64, 64, 1)).astype(np.float32)
-    for found in distances(model, ood_detector, noise):
-        assert found["texture"] > 3
-        assert found["content"] > 1.5
+    for scores in scores_of(run, ood_detector, noise):
+        assert scores["texture"] > 3
+        assert scores["content"] > 1.5
 
 
-def test_only_validation_patients_are_learned_from(model, halves, ood_detector):
-    without = halves[halves.split == "validation"].reset_index(drop=True)
-    again = fit_ood_detector(model, without)
+def test_the_detector_is_fitted_on_validation_patients_only(model, for_detector, ood_detector):
+    only_validation = for_detector[for_detector.split == "validation"].reset_index(drop=True)
+    again = fit_ood_detector(model, only_validation)
     assert set(again) == set(ood_detector)
     for name, array in ood_detector.items():
         np.testing.assert_array_equal(array, again[name])
@@ -54,47 +40,61 @@ def test_too_few_images_are_refused(model, demo):
         fit_ood_detector(model, demo)
 
 
-def test_it_is_saved_with_the_model_and_guards_its_answers(model, report, halves, ood_detector, tmp_path, write_png):
+def test_a_classifier_with_a_detector(model, report, for_detector, ood_detector, tmp_path, write_png):
     folder = tmp_path / "model"
-    mammo.save_classifier(folder, model, report, ood_detector=ood_detector)
+    card = mammo.save_classifier(folder, model, report, ood_detector=ood_detector)
     classifier = mammo.load_classifier(folder)
+    assert classifier.card == card
     for name, array in ood_detector.items():
         np.testing.assert_array_equal(array, classifier.ood_detector[name])
-    strange = replace(classifier, ood_detector=ood_detector | {"texture_limits": ood_detector["texture_limits"] / 100})
-    assert strange.predict(halves.path[0]).uncertain, "what was promised for familiar images is not promised here"
-    known = [classifier.predict(path) for path in halves.path[halves.split == "validation"][:6]]
-    assert sum(any("strange" in warning for warning in answer.warnings) for answer in known) <= 2
+    strict = replace(classifier, ood_detector=ood_detector | {"texture_limits": ood_detector["texture_limits"] / 100})
+    assert strict.predict(for_detector.path[0]).uncertain, "the coverage does not hold out of distribution"
+    known = [classifier.predict(path) for path in for_detector.path[for_detector.split == "validation"][:6]]
+    assert sum(any("out of distribution" in warning for warning in each.warnings) for each in known) <= 2
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
     with pytest.raises(mammo.MammoError, match="does not look like a mammogram"):
         classifier.predict(write_png(noise))
-    with np.load(folder / "familiar.npz") as file:
+
+
+def test_the_detector_s_file_belongs_to_the_model(model, report, ood_detector, tmp_path):
+    folder = tmp_path / "model"
+    mammo.save_classifier(folder, model, report, ood_detector=ood_detector)
+    with np.load(folder / "ood_detector.npz") as file:
         np.savez_compressed(folder / "again.npz", **file)  # the same in a file of other bytes
-    os.replace(folder / "again.npz", folder / "familiar.npz")
+    os.replace(folder / "again.npz", folder / "ood_detector.npz")
     assert mammo.load_classifier(folder).ood_detector.keys() == ood_detector.keys()
-    for content in ((folder / "familiar.npz").read_bytes()[:-100], b""):
-        (folder / "familiar.npz").write_bytes(content)
+    content = (folder / "ood_detector.npz").read_bytes()
+    for damaged in (content[:-100], b""):
+        (folder / "ood_detector.npz").write_bytes(damaged)
         with pytest.raises(mammo.MammoError, match="belongs to another model"):
             mammo.load_classifier(folder)
+    (folder / "ood_detector.npz").unlink()
+    with pytest.raises(mammo.MammoError, match="is missing or damaged"):
+        mammo.load_classifier(folder)
 
 
-def test_what_is_strange_and_has_no_breast_s_shape_is_refused(model, saved, halves, ood_detector, write_png):
-    """At the same distance a breast is answered with a warning, and a round slice is not."""
-    classifier = replace(mammo.load_classifier(saved), ood_detector=ood_detector)
+def test_an_image_out_of_distribution_that_is_not_breast_shaped_is_refused(
+    classifier, for_detector, ood_detector, write_png
+):
+    """At the same distance a breast is predicted with a warning, and a round slice is refused."""
     rows, columns = np.mgrid[-1:1:300j, -1:1:240j]
     slice_of_ct = write_png(np.where(np.hypot(rows, columns) < 0.8, 150 + 50 * np.sin(9 * rows), 0).astype(np.uint8))
-    far_away = replace(classifier, ood_detector=ood_detector | {"content_limits": np.full(2, 1e9)})
-    for path, refused in ((halves.path[0], False), (slice_of_ct, True)):
-        limits = 1e9 * far_away.predict(path).ood_scores["content"] / 1.2
-        strange = replace(classifier, ood_detector=ood_detector | {"content_limits": np.full(2, limits)})
+    lenient = replace(classifier, ood_detector=ood_detector | {"content_limits": np.full(2, 1e9)})
+    for path, refused in ((for_detector.path[0], False), (slice_of_ct, True)):
+        limits = 1e9 * lenient.predict(path).ood_scores["content"] / 1.2
+        strict = replace(classifier, ood_detector=ood_detector | {"content_limits": np.full(2, limits)})
         if refused:
             with pytest.raises(mammo.MammoError, match=r"1\.2 times .* no straight chest wall"):
-                strange.predict(path)
+                strict.predict(path)
         else:
-            assert any("content is strange" in warning for warning in strange.predict(path).warnings)
+            warnings = strict.predict(path).warnings
+            assert any("content is out of distribution" in warning for warning in warnings)
 
 
-def test_a_model_that_never_learned_it_says_nothing_of_it(saved, demo):
-    classifier = mammo.load_classifier(saved)
+def test_without_a_detector_nothing_is_out_of_distribution(classifier, saved, demo):
     assert classifier.ood_detector is None
-    assert "familiar_sha256" not in json.loads((saved / "card.json").read_text())
-    assert not any("strange" in warning for warning in classifier.predict(demo.path[0]).warnings)
+    assert json.loads((saved / "card.json").read_text())["ood_sha256"] is None
+    assert not (saved / "ood_detector.npz").exists()
+    prediction = classifier.predict(demo.path[0])
+    assert prediction.ood_scores == {}
+    assert not any("out of distribution" in warning for warning in prediction.warnings)

@@ -2,78 +2,119 @@ import os
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import mammo
-from mammo.inference import score_folder
+from mammo.data import preprocessing
+from mammo.inference import score_folder as module
+
+FILES = ["0.png", "1.png", "2.png", "more/3.png", "more/4.png", "readme.png"]
 
 
 @pytest.fixture
 def films(demo, tmp_path):
     """Five images, two of them in a sub-folder, a text file, and what archives leave behind.
 
-    Of test patients: a threshold lies on a validation image to the last bit, which hangs on how many are asked at once.
+    Of test patients: a threshold equals the probability of a validation image, which changes in its last bit with the
+    size of the batch.
     """
     folder = tmp_path / "films"
     (folder / "more").mkdir(parents=True)
-    for place, path in enumerate(demo.path[demo.split == "test"][:5]):
-        shutil.copy(path, folder / ("more" if place > 2 else ".") / f"{place}.png")
+    for number, path in enumerate(demo.path[demo.split == "test"][:5]):
+        shutil.copy(path, folder / ("more" if number > 2 else ".") / f"{number}.png")
     (folder / "readme.png").write_text("no image")
     (folder / "DICOMDIR").write_text("")
     return folder
 
 
-@pytest.fixture
-def classifier(saved):
-    return mammo.load_classifier(saved)
-
-
-def test_every_file_has_a_row_and_the_answer_of_predict(films, classifier, tmp_path):
+def test_every_file_has_a_row_with_the_result_of_predict(films, classifier, tmp_path):
     table = mammo.score_folder(films, tmp_path / "scores.csv", classifier)
-    assert list(table["file"]) == ["0.png", "1.png", "2.png", "more/3.png", "more/4.png", "readme.png"]
+    assert list(table["file"]) == FILES
+    assert set(table["model"]) == {classifier.id}
     for row in table.head(5).itertuples():
         alone = classifier.predict(films / row.file)
         assert row.probability == pytest.approx(alone.probability, abs=1e-5)
         assert row.above_threshold == alone.above_threshold
         assert row.answer == ("uncertain" if alone.uncertain else alone.prediction_set[0])
-        assert set(row.warnings.split(". ")) == set(" ".join(alone.warnings).split(". "))
+        assert row.warnings == " ".join(alone.warnings)
     assert "not an image" in table["error"].iloc[5]
     assert table["probability"].isna().tolist() == [False] * 5 + [True]
     assert table["error"].isna().tolist() == [True] * 5 + [False]
 
 
+def without_numbers(warnings):
+    """A score is rounded to one decimal in the text, which the size of the batch may change."""
+    return [word for word in warnings.split() if not word[0].isdigit()]
+
+
+def test_a_row_agrees_with_predict_for_every_kind_of_file(films, classifier, ood_detector, tmp_path, write_dicom):
+    """Out of distribution, refused, of the wrong laterality, without a breast, unreadable."""
+    strict = replace(classifier, ood_detector=ood_detector | {"texture_limits": ood_detector["texture_limits"] / 100})
+    folder = tmp_path / "all kinds"
+    shutil.copytree(films, folder)
+    spot = np.zeros((300, 240), np.uint16)
+    spot[100:110, 100:110] = 4000
+    shutil.copy(write_dicom(spot), folder / "spot.dcm")
+    shutil.copy(write_dicom(np.random.default_rng(0).integers(0, 4096, (300, 300), np.uint16)), folder / "noise.dcm")
+    (folder / "cut.dcm").write_bytes((folder / "noise.dcm").read_bytes()[:5000])
+    pixels = np.asarray(preprocessing.read_mammogram(films / "0.png").image * 255).astype(np.uint8)
+    for laterality in "LR":
+        shutil.copy(write_dicom(pixels, bits=8, ImageLaterality=laterality), folder / f"{laterality}.dcm")
+    table = mammo.score_folder(folder, tmp_path / "scores.csv", strict).set_index("file")
+    errors = table["error"].dropna()
+    for name, sentence in errors.items():
+        with pytest.raises(mammo.MammoError) as error:
+            strict.predict(folder / name)
+        assert sentence == " ".join(str(error.value).split())
+        assert table.loc[name, ["probability", "above_threshold", "answer", "warnings"]].isna().all()
+    for part in ("does not look like a mammogram", "No breast was found", "not an image"):
+        assert errors.str.contains(part).any(), part
+    assert len(errors) == 4
+    for name, row in table[table["error"].isna()].iterrows():
+        alone = strict.predict(folder / name)
+        assert row["probability"] == pytest.approx(alone.probability, abs=1e-5)
+        assert row["above_threshold"] == alone.above_threshold
+        assert row["answer"] == "uncertain"
+        assert alone.uncertain
+        assert without_numbers(row["warnings"]) == without_numbers(" ".join(alone.warnings))
+        assert "out of distribution" in row["warnings"]
+        laterality = alone.mammogram.laterality
+        assert row["laterality"] == laterality if laterality else pd.isna(row["laterality"])
+    assert table["warnings"].str.contains("other breast").sum() == 1
+
+
 @pytest.mark.parametrize(("cut", "first"), [(False, False), (True, False), (False, True)])
-def test_it_goes_on_where_it_was_interrupted(films, classifier, tmp_path, monkeypatch, cut, first):
+def test_an_interrupted_table_is_continued(films, classifier, tmp_path, monkeypatch, cut, first):
     whole = mammo.score_folder(films, tmp_path / "whole.csv", classifier)
-    monkeypatch.setattr(scoring, "BATCH", 2)
-    answered, asked = scoring._answered, []
+    monkeypatch.setattr(module, "BATCH", 2)
+    rows, scored = module._rows, []
 
-    def interrupted(classifier, part):
-        asked.extend(name for name, _ in part)
-        if len(asked) == 4:
+    def interrupted(classifier, images):
+        scored.extend(images)
+        if len(scored) == 4:
             raise KeyboardInterrupt
-        return answered(classifier, part)
+        return rows(classifier, images)
 
-    monkeypatch.setattr(scoring, "_answered", interrupted)
+    monkeypatch.setattr(module, "_rows", interrupted)
     path = tmp_path / "scores.csv"
     with pytest.raises(KeyboardInterrupt):
         mammo.score_folder(films, path, classifier)
     assert len(pd.read_csv(path)) == 2
     if cut:
         path.write_bytes(path.read_bytes() + b"2.png,,,0.12")  # the machine went down in the middle of a row
-    if first:  # interrupted before anything was answered
+    if first:  # interrupted before anything was scored
         path.write_text(path.read_text().splitlines(keepends=True)[0])
-    asked.append("and on")
+    scored.append("continued")
     resumed = mammo.score_folder(films, path, classifier)
-    files = ["0.png", "1.png", "2.png", "more/3.png", "more/4.png", "readme.png"]
-    assert asked[asked.index("and on") + 1 :] == files[0 if first else 2 :]
+    assert scored[scored.index("continued") + 1 :] == FILES[0 if first else 2 :]
     pd.testing.assert_frame_equal(resumed, whole, rtol=1e-4)
 
 
-def test_a_finished_table_is_not_asked_for_again(films, classifier, tmp_path, monkeypatch):
+def test_a_finished_table_is_not_scored_again(films, classifier, tmp_path, monkeypatch):
     first = mammo.score_folder(films, tmp_path / "scores.csv", classifier)
-    monkeypatch.setattr(scoring, "prepare", None)
+    monkeypatch.setattr(module, "prepare", None)
     pd.testing.assert_frame_equal(mammo.score_folder(films, tmp_path / "scores.csv", classifier), first)
 
 
@@ -84,15 +125,37 @@ def test_files_may_have_any_name(films, classifier, tmp_path, monkeypatch):
         shutil.copy(films / "0.png", folder / name)
     first = mammo.score_folder(folder, tmp_path / "new" / "scores.csv", classifier)
     assert sorted(first["file"]) == [r"M\udcfcller.png", "NA"]
-    monkeypatch.setattr(scoring, "prepare", None)
+    monkeypatch.setattr(module, "prepare", None)
     pd.testing.assert_frame_equal(mammo.score_folder(folder, tmp_path / "new" / "scores.csv", classifier), first)
 
 
-def test_answers_of_two_models_do_not_share_a_table(films, classifier, tmp_path):
-    mammo.score_folder(films, tmp_path / "scores.csv", classifier)
-    other = replace(classifier, card=classifier.card | {"threshold": 0.123})
-    with pytest.raises(mammo.MammoError, match="holds answers of another model"):
-        mammo.score_folder(films, tmp_path / "scores.csv", other)
+def another_card(classifier, monkeypatch):
+    return replace(classifier, card=replace(classifier.card, threshold=0.123))
+
+
+def another_recipe(classifier, monkeypatch):
+    monkeypatch.setattr(preprocessing, "RECIPE", preprocessing.RECIPE + 1)
+    return classifier
+
+
+def another_library(classifier, monkeypatch):
+    version = preprocessing.version
+    monkeypatch.setattr(preprocessing, "version", lambda name: "0.0.1" if name == "pydicom" else version(name))
+    return classifier
+
+
+@pytest.mark.parametrize("change", [another_card, another_recipe, another_library])
+def test_a_table_of_another_model_or_preprocessing_is_not_continued(films, classifier, tmp_path, monkeypatch, change):
+    path, before = tmp_path / "scores.csv", classifier.id
+    mammo.score_folder(films, path, classifier)
+    content = path.read_bytes()
+    (films / "5.png").write_bytes((films / "0.png").read_bytes())
+    other = change(classifier, monkeypatch)
+    with pytest.raises(mammo.MammoError, match="scores of another model or preprocessing") as error:
+        mammo.score_folder(films, path, other)
+    assert before in str(error.value)
+    assert other.id in str(error.value)
+    assert path.read_bytes() == content
 
 
 def test_the_table_may_lie_in_the_folder(films, classifier):
@@ -102,7 +165,7 @@ def test_the_table_may_lie_in_the_folder(films, classifier):
 
 def test_what_cannot_be_scored(films, classifier, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2")
-    with pytest.raises(mammo.MammoError, match="not a table of answers"):
+    with pytest.raises(mammo.MammoError, match="not a table of scores"):
         mammo.score_folder(films, tmp_path / "other.csv", classifier)
     assert (tmp_path / "other.csv").read_text() == "a,b\n1,2"
     with pytest.raises(mammo.MammoError, match="no files in"):

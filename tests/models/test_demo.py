@@ -14,7 +14,7 @@ from mammo.core.manifest import class_indices
 from mammo.models.demo import load_demo_model
 from mammo.models.model_card import read_card
 from mammo.models.weights import DEMO, named_weights
-from mammo.research import pretraining
+from mammo.research import pretraining, pretraining_data
 
 
 def test_the_demo_weights_are_small_and_the_card_tells_where_they_come_from():

@@ -100,9 +100,9 @@ def change_card(folder, **fields):
         (lambda f: (f / "card.json").write_text("{"), "damaged"),
         (
             lambda f: (f / "card.json").write_text("{}"),
-            "does not fit the model card: class_names is missing; image_size is missing",
+            "class_names is missing; image_size is missing; weights is missing",
         ),
-        (lambda f: (f / "card.json").write_text("null"), "does not fit the model card: the file"),
+        (lambda f: (f / "card.json").write_text("null"), "the file: input should be"),
         (lambda f: (f / "model.keras").write_bytes(b"PK"), "contradicts the model file"),
         (lambda f: change_card(f, calibration={}), r"calibration\.slope is missing"),
         (lambda f: change_card(f, image_size=[32, 32]), "contradicts"),

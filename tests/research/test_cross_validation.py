@@ -96,12 +96,14 @@ def test_the_threshold_does_not_move_with_the_test_scores(scores):
 
 
 def test_the_same_seed_gives_the_same_numbers(scores):
-    again = cross_validate(LinearClassifier(FEATURES, TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), len(TRUTH))
+    again = cross_validate(
+        LinearClassifier(FEATURES, TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), len(TRUTH)
+    )
     assert cv_metrics(TRUTH, again, PATIENTS) == cv_metrics(TRUTH, scores, PATIENTS)
     other = patient_folds(TRUTH, PATIENTS, repeats=3, seed=7)
-    assert cv_metrics(TRUTH, cross_validate(LinearClassifier(FEATURES, TRUTH, PATIENTS), other, 80), PATIENTS) != cv_metrics(
-        TRUTH, scores, PATIENTS
-    )
+    assert cv_metrics(
+        TRUTH, cross_validate(LinearClassifier(FEATURES, TRUTH, PATIENTS), other, 80), PATIENTS
+    ) != cv_metrics(TRUTH, scores, PATIENTS)
 
 
 def test_the_auc_is_the_mean_over_the_folds_weighted_by_their_pairs(scores):
@@ -131,7 +133,9 @@ def test_where_there_is_nothing_to_find_the_mean_is_a_half():
     for seed in range(12):
         rng = np.random.default_rng(seed)
         features, truth = rng.normal(size=(80, 20)), np.repeat(rng.permutation(np.arange(40) % 2), 2)
-        scores = cross_validate(LinearClassifier(features, truth, PATIENTS), patient_folds(truth, PATIENTS, repeats=1), 80)
+        scores = cross_validate(
+            LinearClassifier(features, truth, PATIENTS), patient_folds(truth, PATIENTS, repeats=1), 80
+        )
         found.append(cv_metrics(truth, scores, PATIENTS)["auc"])
     assert abs(np.mean(found) - 0.5) < 4 * np.std(found) / 12**0.5
 
@@ -183,7 +187,9 @@ def test_the_average_of_two_classifiers_is_better_than_either():
 
 
 def test_a_difference_is_that_of_the_aucs_and_0_for_the_same_order(scores):
-    weaker = cross_validate(LinearClassifier(FEATURES[:, 1:], TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), 80)
+    weaker = cross_validate(
+        LinearClassifier(FEATURES[:, 1:], TRUTH, PATIENTS), patient_folds(TRUTH, PATIENTS, repeats=3), 80
+    )
     found = auc_difference(TRUTH, scores, weaker, PATIENTS)
     expected = cv_metrics(TRUTH, scores, PATIENTS)["auc"] - cv_metrics(TRUTH, weaker, PATIENTS)["auc"]
     assert found["difference"] == pytest.approx(expected)

@@ -9,10 +9,9 @@ from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo.core.backend import keras
-from mammo.core.manifest import class_indices
 from mammo.data.preprocessing import CELL, mask_on_breast, model_input, prepare
 from mammo.io import read_mammogram
-from mammo.research import benchmark, lesion_cells
+from mammo.research import lesion_cells
 from mammo.research.cross_validation import LinearClassifier, cross_validate, cv_metrics, patient_folds
 from mammo.research.frozen_features import build_mobilenet
 from mammo.research.lesion_cells import (
@@ -52,7 +51,7 @@ def test_labels_are_where_the_masks_are(with_lesions):
         assert (prepared.model_input > 0).mean() == pytest.approx(cells.inside[0].mean(), abs=0.3)
 
 
-def test_a_lesion_that_nobody_has_named_teaches_nothing(with_lesions):
+def test_a_lesion_without_a_label_is_ignored(with_lesions):
     film = with_lesions[with_lesions["label"] == "malignant"].head(1)
     unnamed = film.assign(label=None, x=film["x"] + 30, radius=200.0)
     alone, both = (
@@ -63,14 +62,14 @@ def test_a_lesion_that_nobody_has_named_teaches_nothing(with_lesions):
     assert BENIGN not in both
 
 
-def test_without_a_malignant_cell_among_the_training_images_nothing_is_made_up(seen):
-    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+def test_training_images_without_a_malignant_cell_are_refused(seen):
+    train, _ = patient_folds(TRUTH, PATIENTS)[0][0]
     seen.cells.lesion[train] = np.where(seen.cells.lesion[train] == MALIGNANT, IGNORED, seen.cells.lesion[train])
-    with pytest.raises(mammo.MammoError, match="no cell is in a malignant lesion"):
-        LesionCellClassifier([seen.maps], seen.cells, TRUTH, PATIENTS)(train, test, 0)
+    with pytest.raises(mammo.MammoError, match="no cell is in a located malignant lesion"):
+        LesionCellClassifier([seen.maps], seen.cells, TRUTH, PATIENTS).fit(train, 0)
 
 
-def test_without_a_place_there_is_nothing_to_learn(with_lesions):
+def test_lesions_that_are_not_located_are_refused(with_lesions):
     for lesions in (with_lesions[with_lesions["label"] == "benign"], with_lesions.drop(columns=["x", "y"])):
         with pytest.raises(mammo.MammoError, match="No malignant lesion has x and y"):
             label_cells(with_lesions, lesions, SIZE)
@@ -78,7 +77,7 @@ def test_without_a_place_there_is_nothing_to_learn(with_lesions):
 
 @pytest.fixture
 def seen():
-    """Maps in which a malignant cell differs a little in one channel: it is lost in the mean over the image."""
+    """Maps in which a malignant cell differs in one channel; in the mean over the image the difference is lost."""
     rng = np.random.default_rng(0)
     maps = rng.uniform(0, 1, (80, 8, 8, 6)).astype(np.float32)
     lesion = np.zeros((80, 8, 8), np.int8)
@@ -90,8 +89,9 @@ def seen():
     return SimpleNamespace(maps=maps, cells=CellLabels(np.ones((2, 80, 8, 8), bool), lesion))
 
 
-def auc(read):
-    return cv_metrics(TRUTH, cross_validate(read, patient_folds(TRUTH, PATIENTS, repeats=1), 80), PATIENTS)["auc"]
+def auc(classifier):
+    folds = patient_folds(TRUTH, PATIENTS, repeats=1)
+    return cv_metrics(TRUTH, cross_validate(classifier, folds, 80), PATIENTS)["auc"]
 
 
 def test_what_is_lost_in_the_mean_is_found_in_a_cell(seen):
@@ -100,27 +100,29 @@ def test_what_is_lost_in_the_mean_is_found_in_a_cell(seen):
     assert auc(LinearClassifier(seen.maps.mean(axis=(1, 2)), TRUTH, PATIENTS)) < found - 0.1
 
 
-def test_where_the_lesions_of_the_tested_lie_does_not_matter(seen):
+def test_the_lesions_of_test_patients_do_not_matter(seen):
     train, test = patient_folds(TRUTH, PATIENTS)[0][0]
-    first, own = LesionCellClassifier([seen.maps], seen.cells, TRUTH, PATIENTS)(train, test, 0)
-    elsewhere = CellLabels(seen.cells.inside, np.where(np.isin(np.arange(80), test)[:, None, None], 0, seen.cells.lesion))
-    second, _ = LesionCellClassifier([seen.maps], elsewhere, TRUTH, PATIENTS)(train, test, 0)
-    np.testing.assert_array_equal(first, second)
-    assert np.isnan(own[test]).all()
-    assert np.isfinite(own[train]).all()
+    first = LesionCellClassifier([seen.maps], seen.cells, TRUTH, PATIENTS).fit(train, 0)
+    of_test = np.isin(np.arange(80), test)[:, None, None]
+    without = CellLabels(seen.cells.inside, np.where(of_test, 0, seen.cells.lesion))
+    second = LesionCellClassifier([seen.maps], without, TRUTH, PATIENTS).fit(train, 0)
+    np.testing.assert_array_equal(first.decision_function(test), second.decision_function(test))
+    inner = first.out_of_fold_scores(train, 0)
+    assert np.isnan(inner[test]).all()
+    assert np.isfinite(inner[train]).all()
 
 
-def test_its_own_scores_come_from_something_that_has_not_learned_from_them(seen):
-    """Where each patient has a channel of her own, only who knew her could tell."""
+def test_out_of_fold_scores_come_from_a_classifier_that_has_not_learned_from_the_patient(seen):
+    """Each patient has a channel of their own: only a classifier that knew the patient could tell."""
     maps = np.zeros((80, 8, 8, 40), np.float32)
-    for image, there in enumerate(seen.cells.lesion):
-        maps[image, ..., image // 2][(there == MALIGNANT) | (there == BENIGN)] = 1
-    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
-    _, own = LesionCellClassifier([maps], seen.cells, TRUTH, PATIENTS)(train, test, 0)
-    assert roc_auc_score(TRUTH[train], own[train]) < 0.7
+    for image, lesion in enumerate(seen.cells.lesion):
+        maps[image, ..., image // 2][(lesion == MALIGNANT) | (lesion == BENIGN)] = 1
+    train, _ = patient_folds(TRUTH, PATIENTS)[0][0]
+    inner = LesionCellClassifier([maps], seen.cells, TRUTH, PATIENTS).fit(train, 0).out_of_fold_scores(train, 0)
+    assert roc_auc_score(TRUTH[train], inner[train]) < 0.7
 
 
-def test_cells_beside_the_breast_are_not_asked(seen):
+def test_cells_beside_the_breast_do_not_count(seen):
     seen.maps[:, 0, 0, 2] = 9  # a label in the corner, as suspicious as can be
     inside = seen.cells.inside.copy()
     inside[:, :, 0, 0] = False
@@ -135,18 +137,21 @@ def test_an_image_without_a_breast_is_the_least_suspicious(seen):
     inside[:, 7] = False
     everyone = np.arange(80)
     train, test = everyone[8:], everyone[:8]
-    score, _ = LesionCellClassifier([seen.maps], CellLabels(inside, seen.cells.lesion), TRUTH, PATIENTS)(train, test, 0)
+    classifier = LesionCellClassifier([seen.maps], CellLabels(inside, seen.cells.lesion), TRUTH, PATIENTS)
+    score = classifier.fit(train, 0).decision_function(test)
     assert np.argmin(score) == 7
     assert np.isfinite(score).all()
 
 
-def test_both_ways_up_are_averaged(seen):
+def test_the_image_and_the_same_upside_down_are_averaged(seen):
     train, test = patient_folds(TRUTH, PATIENTS)[0][0]
     turned = 0.5 * seen.maps[:, ::-1]
-    asked_turned = np.where(np.isin(np.arange(80), test)[:, None, None, None], turned, seen.maps)  # learned: upright
+    test_turned = np.where(
+        np.isin(np.arange(80), test)[:, None, None, None], turned, seen.maps
+    )  # training images stay upright
     upright, both, alone = (
-        LesionCellClassifier(ways, seen.cells, TRUTH, PATIENTS)(train, test, 0)[0]
-        for ways in ([seen.maps], [seen.maps, turned], [asked_turned])
+        LesionCellClassifier(flips, seen.cells, TRUTH, PATIENTS).fit(train, 0).decision_function(test)
+        for flips in ([seen.maps], [seen.maps, turned], [test_turned])
     )
     np.testing.assert_allclose(both, (upright + alone) / 2, rtol=1e-5)
     assert not np.allclose(upright, alone)
@@ -169,30 +174,10 @@ def test_cells_of_another_network_may_be_centred_elsewhere(with_lesions):
         np.testing.assert_allclose(apart, middle, atol=CELL / 2 + 1)
 
 
-def test_a_cell_of_the_yardstick_looks_at_the_pixel_it_is_said_to(looks_at, tmp_path):
-    """Where a change of the input moves the cell most, as for ResNet50 in test_explanation."""
+def test_a_cell_of_mobilenet_is_centred_where_label_cells_says(looks_at, tmp_path):
+    """Where a change of the input moves the cell most, as for ResNet50 in test_gradcam."""
     keras.utils.set_random_seed(0)
     plain = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(256, 256, 3))
     plain.save_weights(tmp_path / "mobilenet.weights.h5")
     network, cell = build_mobilenet(tmp_path / "mobilenet.weights.h5", (256, 256)), (2, 5)
     np.testing.assert_allclose(looks_at(network, cell), np.array(cell) * CELL + MOBILENET_OFFSET, atol=5)
-
-
-def test_synthetic_lesions_are_found_by_their_cells(demo, model, tmp_path):
-    """From files to figures; random weights see nothing, so only that it runs, and on whom, is asked."""
-    from mammo.research import benchmark
-
-    table = mammo.save_manifest(demo.drop(columns="split"), tmp_path / "manifest.csv")
-    given = [str(table), "--weights", "random", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out.csv")]
-    given += ["--size", "64", "64", "--size", "96", "64", "--repeats", "1", "--flips", "--cells", "--together"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmark.patient_folds, "__defaults__", (3, 1, 0))
-        found = benchmark.main(benchmark.arguments().parse_args(given))
-    readers = ["linear", "linear", "linear, flips", "cells, flips"]
-    assert found["reader"].tolist() == [*readers, *readers, "4 together"]
-    assert found["size"].tolist() == ["64 x 64"] * 4 + ["96 x 64"] * 4 + ["all"]
-    assert (found["cases"] == len(demo)).all()
-    assert (found["malignant"] == class_indices(demo).sum()).all()
-    assert len(pd.read_csv(tmp_path / "out.csv")) == 9
-    with pytest.raises(mammo.MammoError, match="Leave --lesions out"):
-        benchmark.main(benchmark.arguments().parse_args([*given, "--lesions"]))

@@ -41,7 +41,9 @@ def test_a_subgroup_with_too_few_patients_is_named(capsys):
 
 def test_a_subgroup_is_measured_on_its_own_rows(scores):
     rows = list(
-        metric_rows(cv_metrics, TABLE, [scores["good"]], breasts=False, masks=subgroup_masks(TABLE, "view", np.arange(96)))
+        metric_rows(
+            cv_metrics, TABLE, [scores["good"]], breasts=False, masks=subgroup_masks(TABLE, "view", np.arange(96))
+        )
     )
     assert [(row["of"], row["cases"]) for row in rows] == [("images", 96), ("CC", 48), ("MLO", 48)]
     line = markdown({"size": "2 x 2", "features": "good", "classifier": "linear"} | rows[0], COLUMNS)
@@ -50,7 +52,9 @@ def test_a_subgroup_is_measured_on_its_own_rows(scores):
 
 
 def test_two_networks_are_compared_with_the_same_classifier_only(scores):
-    rows = list(difference_rows({("2 x 2", "linear"): scores, ("2 x 2", "cells"): {"good": scores["good"]}}, TABLE, False, {}))
+    rows = list(
+        difference_rows({("2 x 2", "linear"): scores, ("2 x 2", "cells"): {"good": scores["good"]}}, TABLE, False, {})
+    )
     assert [(row["classifier"], row["features"], row["minus"]) for row in rows] == [("linear", "good", "none")]
     low, high = rows[0]["difference_interval"]
     assert 0 < low < rows[0]["difference"] < high

@@ -198,7 +198,7 @@ def test_a_loss_that_is_no_number_is_reported(fresh_model, demo, monkeypatch):
 def test_each_epoch_has_its_own_order_and_every_image_once():
     batches = FeatureBatches(np.arange(10.0), np.arange(10), np.zeros(10, int), batch_size=4, seed=0)
     first = [batches[index][0] for index in range(len(batches))]
-    batches.on_epoch_end()
+    batches.set_epoch(1)
     second = [batches[index][0] for index in range(len(batches))]
     assert [len(batch) for batch in first] == [4, 4, 2]
     assert sorted(np.concatenate(first)) == sorted(np.concatenate(second)) == list(range(10))
@@ -222,13 +222,17 @@ def test_half_the_digits_learn_the_same(fresh_model, demo):
 
     def run(precision):
         fresh_model.set_weights(start)
-        return mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=1e-4, precision=precision)["loss"]
+        return mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=1e-4, precision=precision)[
+            "loss"
+        ]
 
     assert run("bfloat16") == pytest.approx(run("float32"), rel=0.05)
 
 
 def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
-    mammo.train_head(fresh_model, demo, epochs=5, n_augmentations=0, learning_rate=3e-5)  # else one class for all is better
+    mammo.train_head(
+        fresh_model, demo, epochs=5, n_augmentations=0, learning_rate=3e-5
+    )  # else one class for all is better
     before = weights_by_layer(fresh_model)
     mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=100.0)
     assert not changed_layers(before, weights_by_layer(fresh_model))

@@ -5,7 +5,7 @@
     lesions = ddsm.lesions("DDSM/cases")           # one row an abnormality, with its outline
 
 A case folder holds an .ics file, four .LJPEG films, and an .OVERLAY for each film with lesions.
-`mammo.read_mammogram` reads the films (see `mammo.reading.ljpeg`). For the smaller copy see `mini_ddsm`.
+`mammo.read_mammogram` reads the films (see `mammo.io.ddsm_ljpeg`). For the smaller copy see `mini_ddsm`.
 
 Licence: free for research with credit to the owner. The server (ftp://figment.csee.usf.edu/pub/DDSM) no longer
 answers; the pages are at http://www.eng.usf.edu/cvprg/Mammography/Database.html. Cite: M Heath et al., The Digital
@@ -78,7 +78,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 def lesions(root, partial: bool = False) -> pd.DataFrame:
     """One row an abnormality: label (None where unproven), kind, x, y, radius, and `outline`, an array of x, y.
 
-    `mammo.datasets.outlines.mask_of_outline(outline, height, width)` fills an outline.
+    `mammo.datasets._geometry.mask_of_outline(outline, height, width)` fills an outline.
     """
     films = _films(Path(root), partial)
     return in_order(_lesions(films[films["complete"]]).assign(source=SOURCE))

@@ -38,7 +38,9 @@ def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: in
     placed = placements(truth, both[:, 0]) - placements(truth, both[:, 1])
     variance = clustered_variance(truth, placed, patients)
     if np.isnan(variance):
-        raise MammoError("The test images of one class come from a single patient; nothing can be said of others.")
+        raise MammoError(
+            "The test images of one class come from a single patient; nothing can be concluded about others."
+        )
     error = float(np.sqrt(variance))  # 0 where every image has the same difference, as between twins
     draws = resampled(_difference, truth, both, patients, resamples, seed)
     far = min((draws <= 0).sum(), (draws >= 0).sum())
@@ -61,12 +63,12 @@ def _difference(truth, both, weight) -> np.ndarray:
 
 def _same_images(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both in the order of a; raises MammoError where they are not the same images with the same truth."""
-    key = ["path", *(column for column in PATCH if "square" in a or "square" in b)]
+    key = ["path", *(column for column in PATCH if "patch_size" in a or "patch_size" in b)]
     in_a, in_b = (pd.MultiIndex.from_frame(table.reindex(columns=key)) for table in (a, b))
     apart = in_a.symmetric_difference(in_b)
     if len(apart):
         raise MammoError(
-            f"The two models have not answered for the same test images: {len(apart)} are in one table only, first "
+            f"The two models were not scored on the same test images: {len(apart)} are in one table only, first "
             f"{apart[0][0]}. Score one manifest with both."
         )
     b = b.iloc[in_b.get_indexer(in_a)].reset_index(drop=True)

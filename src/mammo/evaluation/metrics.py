@@ -1,9 +1,9 @@
-"""Measures of skill and of calibration, for all draws of a bootstrap at once.
+"""Metrics of discrimination and calibration, for all draws of a bootstrap at once.
 
     auc(truth, probability, weight)          # weight (draws, images): how often a draw has an image; gives (draws,)
 
 Those that scikit-learn has are equal to scikit-learn's with `sample_weight`, ties and all (tests); a thousand calls of
-a function would only take a thousand times its overhead. `of_each` makes of a function for one draw one for many.
+a function would only take a thousand times its overhead. `per_draw` makes of a function for one draw one for many.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def expected_calibration_error(truth, probability, weight, bins: int = 10) -> np
 
 
 def calibration_slope(truth, probability, weight) -> np.ndarray:
-    """The slope of a logistic line of the truth over the log-odds said: 1 is right, below 1 is too sure of itself.
+    """The slope of a logistic regression of the truth on the log-odds: 1 is right, below 1 is overconfident.
 
     Cox, Two further applications of a model for binary regression, Biometrika 45, 1958. NaN where no line is best, as
     where the classes are told apart perfectly.
@@ -100,7 +100,7 @@ def calibration_slope(truth, probability, weight) -> np.ndarray:
 
 
 def calibration_intercept(truth, probability, weight) -> np.ndarray:
-    """What is missing from the log-odds said, their slope left as it is: 0 is right, below 0 says too much cancer.
+    """The intercept that the log-odds lack at a slope of 1: 0 is right, below 0 overestimates the risk.
 
     The calibration in the large of Van Calster et al., Calibration: the Achilles heel of predictive analytics, BMC
     Medicine 17:230, 2019.

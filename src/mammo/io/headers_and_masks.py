@@ -36,7 +36,7 @@ def side_and_view(path) -> tuple[str | None, str | None]:
     path = Path(path)
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
-    except Exception as error:
+    except Exception as error:  # so does this
         raise MammoError(f"{path} is no DICOM file ({error}). Download it again.") from None
     return laterality_of(header), view_of(header) or None
 
@@ -62,7 +62,7 @@ def _values(path) -> np.ndarray:
             return pydicom.dcmread(path, force=True).pixel_array
         with Image.open(path) as picture:
             return np.asarray(picture.convert("L"))
-    except Exception as error:
+    except Exception as error:  # and this
         raise MammoError(f"{path} cannot be read ({error}). Download it again.") from None
 
 

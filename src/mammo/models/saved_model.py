@@ -22,6 +22,7 @@ from mammo.core.errors import MammoError, short_reason
 from mammo.core.files import sha256_of, write_arrays
 from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card, write_card
 
+# Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
 OOD_FILE = "ood_detector.npz"
 FILES = CARD_FILES | {"model.keras", OOD_FILE, "network.onnx", "network.bin", "network.json"}
 
@@ -40,16 +41,13 @@ class SavedModel:
 def save_classifier(
     folder, model, report: dict, seed: int = 0, ood_detector=None, training: str = "", checklist=None, **metadata
 ) -> ModelCard:
-    """Write a model's folder, whole or not at all.
-
-    An older model in `folder` is replaced, with what was exported of it.
+    """Write a model's folder, whole or not at all; an older model in it is replaced, with what was exported of it.
 
     Parameters
     ----------
     folder : path
         New, empty, or of an older model.
     model : keras.Model
-        From `mammo.build_model`, trained.
     report : dict
         What `mammo.evaluate` returned.
     seed : int
@@ -72,7 +70,7 @@ def save_classifier(
     MammoError
         For a folder that holds anything else, and for a report that lacks a field.
     """
-    import keras
+    from mammo.core.backend import keras
 
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):

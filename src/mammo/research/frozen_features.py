@@ -138,7 +138,7 @@ class FineTunedClassifier(CVClassifier):
         """Choose the validation part. The training starts when a score is needed that is not in the cache."""
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
         learn, validation = next(folds.split(rows, self.truth[rows], self.patients[rows]))
-        self.learn_, self.validation_, self.trained_ = rows[learn], rows[validation], False
+        self.learn_, self.validation_, self.network_ = rows[learn], rows[validation], None
         return self
 
     def decision_function(self, rows: np.ndarray) -> np.ndarray:
@@ -158,10 +158,9 @@ class FineTunedClassifier(CVClassifier):
         return scores
 
     def _compute_scores(self, rows: np.ndarray) -> np.ndarray:
-        if not self.trained_:
+        if self.network_ is None:
             self._train()
-        network = copy_of_last_stage(self.model, self.precision)
-        flips = [network.predict(maps[rows], batch_size=16, verbose=0)[:, 1] for maps in self.maps]
+        flips = [self.network_.predict(maps[rows], batch_size=16, verbose=0)[:, 1] for maps in self.maps]
         return np.mean([log_odds(probability) for probability in flips], axis=0)
 
     def _train(self) -> None:
@@ -176,7 +175,7 @@ class FineTunedClassifier(CVClassifier):
         with without_stderr(), redirect_stdout(io.StringIO()):  # the progress bar of the folds is enough
             fine_tuning.train_head(self.model, rows, **options)
             fine_tuning.fine_tune(self.model, rows, epochs=self.epochs, **options)
-        self.trained_ = True
+        self.network_ = copy_of_last_stage(self.model, self.precision)
 
 
 def _read_scores(path: Path, count: int) -> np.ndarray | None:

@@ -6,8 +6,8 @@ A phantom is built from the outside in: the outline of a compressed breast and i
 glandular tissue drawn from power-law noise and combed towards the nipple, webs of ligaments, the pectoral muscle
 (MLO), then film or digital processing, a lesion, and at last the grain. A patient has four views, CC and MLO of both
 breasts, and the same lesion in both views of one of them. Benign and malignant lesions are matched in area,
-brightness and place, so that shape and margin are what tells them apart (`lesions`); `reader` measures how plainly,
-`realism` how like real mammograms the images are.
+brightness and place, so that shape and margin are what tells them apart (`lesions`); `lesion_classifier` measures how
+plainly, `realism` how like real mammograms the images are.
 
 Everything about a patient comes from `(seed, patient number)`: the same seed gives the same bytes, whatever is
 generated beside it and in however many processes, with the same versions of NumPy, SciPy, Pillow, pydicom and

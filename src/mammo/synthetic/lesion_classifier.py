@@ -1,10 +1,10 @@
-"""A simple reader that is told where to look: does shape tell benign from malignant, and how plainly?
+"""A simple classifier that is told where to look: how plainly does shape separate benign from malignant?
 
     auc = study(difficulty=0.3)
 
 It measures what radiomics measures, margin, spicules and specks, in the image around the middle of the true mask, and
 a logistic regression weighs it. From the mask it takes the place and the scale, which are the same for both
-classes; never the outline, which would give the answer away at any contrast. And it is told whether to look for specks
+classes; never the outline, which would give the answer away at any contrast. It is also told whether to look for specks
 of calcium or for a mass, which is no hint either.
 """
 
@@ -30,7 +30,7 @@ TINY = 1e-6
 
 
 def study(difficulty: float, patients: int = 400, seed: int = 0, image_size=(512, 384), processes: int = -1) -> float:
-    """AUC of malignant against benign of the reader, on both views of as many new patients, half of them malignant.
+    """AUC of malignant against benign of the classifier, on both views of as many new patients, half of them malignant.
 
     The images are drawn, read and forgotten. With fewer than some hundred patients the regression has too little to
     learn from.

@@ -26,25 +26,23 @@ class Checkpoint(keras.callbacks.Callback):
     ----------
     path : Path
         The file; its name stands for all that the training depends on. Removed when the training has ended.
-    dataset : FeatureBatches
-        Whose order of batches follows from the epoch.
     stopping : keras.callbacks.EarlyStopping
         Comes before this callback in `model.fit`.
     needed : set of Path
         Files in the cache that must not make room for the checkpoint.
     """
 
-    def __init__(self, path: Path, dataset, stopping: keras.callbacks.EarlyStopping, needed: set[Path]):
+    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping, needed: set[Path]):
         super().__init__()
-        self.path, self.dataset, self.stopping, self.needed = path, dataset, stopping, needed
+        self.path, self.stopping, self.needed = path, stopping, needed
         self.history: dict[str, list[float]] = {}
         self.active, self._state, self._saved = True, None, 0.0
 
     def restore(self, model: keras.Model, epochs: int) -> int:
         """Give the model what was saved; returns the number of epochs it was trained for.
 
-        0, and nothing is restored, where nothing was saved or the file is damaged. A training of more epochs than are
-        asked for now is left for later: this one starts anew and does not touch its file.
+        0, and nothing is restored, where nothing was saved or the file is damaged. A training of more epochs than now
+        is left for later: this one starts anew and does not touch its file.
         """
         try:
             with np.load(self.path) as file:
@@ -62,7 +60,7 @@ class Checkpoint(keras.callbacks.Callback):
         model.set_weights(parts["model"])
         for variable, value in zip(model.optimizer.variables, parts["optimizer"], strict=True):
             variable.assign(value)
-        self.history, self._state, self.dataset.epoch = state["history"], (state, parts["best"]), done
+        self.history, self._state = state["history"], (state, parts["best"])
         print(f"Resumed after epoch {done}.")
         return done
 

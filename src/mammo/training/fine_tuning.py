@@ -128,12 +128,16 @@ def fine_tune(
 
 
 class FeatureBatches(keras.utils.PyDataset):
-    """Batches of cached features with one-hot labels; in a new order each epoch where there is a `seed`."""
+    """Batches of cached features with one-hot labels; where there is a `seed`, in an order that follows from `epoch`."""
 
     def __init__(self, features, items: np.ndarray, labels: np.ndarray, batch_size: int, seed: int | None = None):
         super().__init__()
         self.features, self.items, self.labels = features, items, labels
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+
+    def set_epoch(self, epoch: int, logs=None) -> None:
+        """For a callback: Keras' own `on_epoch_end` is also called before the first epoch."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return -(-len(self.items) // self.batch_size)
@@ -144,9 +148,6 @@ class FeatureBatches(keras.utils.PyDataset):
             items = np.random.default_rng([self.seed, self.epoch]).permutation(items)
         batch = items[index * self.batch_size : (index + 1) * self.batch_size]
         return self.features[batch], one_hot(self.labels[batch])
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,9 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
     settings += [learning_rate, batch_size, patience, seed]
     name = hashlib.sha256(" ".join(map(str, settings)).encode()).hexdigest()
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
-    checkpoint = Checkpoint(training.folder / "runs" / name, train, stopping, features.paths)
+    checkpoint = Checkpoint(training.folder / "runs" / name, stopping, features.paths)
     done = checkpoint.restore(net, epochs)
+    order = keras.callbacks.LambdaCallback(on_epoch_begin=train.set_epoch)
     bar = TqdmCallback(epochs, verbose=0, desc="training", initial=done)
     net.fit(
         train,
@@ -204,7 +206,7 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
         class_weight=class_weights(training.labels[train.items]),
         initial_epoch=done,
         epochs=epochs,
-        callbacks=[stopping, checkpoint, bar, keras.callbacks.TerminateOnNaN()],
+        callbacks=[order, stopping, checkpoint, bar, keras.callbacks.TerminateOnNaN()],
         shuffle=False,
         verbose=0,
     )

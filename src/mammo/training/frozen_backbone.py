@@ -20,14 +20,14 @@ EXACT = ("grey_to_three_channels", "imagenet_scale", *HEAD)  # pixels, and the h
 
 
 def frozen_stages(model: keras.Model, precision: str) -> keras.Model:
-    """Model inputs -> every second row and column of what conv4 answers, float32."""
+    """Model inputs -> every second row and column of conv4's output, float32."""
     part = _folded(keras.Model(model.input, model.get_layer(CUT).output), model.input.shape[1:], precision)
     thinned = keras.layers.MaxPooling2D(1, strides=2, dtype="float32")(part.output)
     return keras.Model(part.input, thinned)
 
 
 def frozen_features(model: keras.Model, precision: str, layer: str = FEATURES) -> keras.Model:
-    """What `frozen_stages` answers -> pooled features, or what another layer answers, float32."""
+    """Output of `frozen_stages` -> pooled features, or another layer's output, float32."""
     part = keras.Model(model.get_layer(CUT).output, model.get_layer(layer).output)
     part = _folded(part, _thinned_shape(model), precision)
     return keras.Model(part.input, keras.layers.Activation("linear", dtype="float32")(part.output))
@@ -39,7 +39,7 @@ def copy_of_head(model: keras.Model) -> keras.Model:
 
 
 def copy_of_last_stage(model: keras.Model, precision: str) -> keras.Model:
-    """What `frozen_stages` answers -> probabilities; a copy, in which the convolutions of conv5 and the head learn.
+    """Output of `frozen_stages` -> probabilities; a copy, in which the convolutions of conv5 and the head learn.
 
     BatchNorm stays in inference mode: a few mammograms are too few for new statistics.
     """
