@@ -71,7 +71,7 @@ def demo(paths: list[Path]) -> None:
     if (folder / "prediction.json").is_file():
         result = json.loads((folder / "prediction.json").read_text())
         side = "at or above" if result["probability"] >= result["threshold"] else "below"
-        print(f"Prediction for the real mammogram {result['file']}: probability of malignant {result['probability']:.3f},")
+        print(f"Probability of malignant for the real mammogram {result['file']}: {result['probability']:.3f},")
         print(f"{side} the operating point of {result['threshold']:.3f}. The model was trained on synthetic images")
         print("only, so this says nothing about the patient.")
     print(f"Open {folder}/*.html for the notebooks and {folder / 'prediction.png'} for the prediction.")

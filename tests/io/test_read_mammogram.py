@@ -145,7 +145,7 @@ def small_header_around_a_huge_picture(tmp_path, write_dicom):
     codestream = bytearray(HTJ2K.read_bytes())
     for place in (8, 12, 24, 28):  # width and height of the image and of its tiles
         codestream[place : place + 4] = (12_000).to_bytes(4, "big")
-    return encapsulated(write_dicom(stored(12), bits=12), bytes(codestream), uid.JPEG2000), "12000 x 12000"
+    return encapsulated(write_dicom(stored(12), bits=12), bytes(codestream), uid.JPEG2000), "claims 12000 x 12000"
 
 
 def small_header_around_a_huge_jpeg_ls(tmp_path, write_dicom):
@@ -153,7 +153,15 @@ def small_header_around_a_huge_jpeg_ls(tmp_path, write_dicom):
     frame = bytearray(pydicom.encaps.get_frame(pydicom.dcmread(path).PixelData, 0, number_of_frames=1))
     at = frame.index(b"\xff\xf7")
     frame[at + 5 : at + 9] = (60_000).to_bytes(2, "big") * 2
-    return encapsulated(path, bytes(frame), uid.JPEGLSLossless), "60000 x 60000"
+    return encapsulated(path, bytes(frame), uid.JPEGLSLossless), "claims 60000 x 60000"
+
+
+def small_header_around_a_huge_lossless_jpeg(tmp_path, write_dicom):
+    path = SYNTAXES["JPEG lossless"][0](write_dicom(stored(12), bits=12), uid.JPEGLossless)
+    frame = bytearray(pydicom.encaps.get_frame(pydicom.dcmread(path).PixelData, 0, number_of_frames=1))
+    at = frame.index(b"\xff\xc3")
+    frame[at + 5 : at + 9] = (12_000).to_bytes(2, "big") * 2
+    return encapsulated(path, bytes(frame), uid.JPEGLossless), "claims 12000 x 12000"
 
 
 def colour_table(tmp_path, write_dicom):
@@ -182,6 +190,10 @@ BAD = [
     deflate_bomb,
     small_header_around_a_huge_picture,
     small_header_around_a_huge_jpeg_ls,
+    pytest.param(
+        small_header_around_a_huge_lossless_jpeg,
+        marks=pytest.mark.xfail(strict=True, reason="io.codecs does not look at the size in a JPEG of 12 bits"),
+    ),
     colour_table,
     absurd_size,
     not_a_number,

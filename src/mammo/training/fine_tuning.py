@@ -90,7 +90,7 @@ def train_head(
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
-    head = copy_of_head(model)
+    head = _compiled(copy_of_head(model), learning_rate, seed)
     history = _fit(head, training, features, learning_rate, epochs, batch_size, patience, seed)
     copy_weights(head, model)
     return history
@@ -116,8 +116,7 @@ def fine_tune(
     nothing is left to be computed beforehand.
     """
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
-    part = copy_of_last_stage(model, training.precision)
-    part.compile(loss="categorical_crossentropy")
+    part = _compiled(copy_of_last_stage(model, training.precision), learning_rate, seed)
     start = part.evaluate(training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True)
     history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
     if any(loss < start["loss"] for loss in history["val_loss"]):
@@ -128,7 +127,7 @@ def fine_tune(
 
 
 class FeatureBatches(keras.utils.PyDataset):
-    """Batches of cached features with one-hot labels; where there is a `seed`, in an order that follows from `epoch`."""
+    """Batches of cached features with one-hot labels; with a `seed` in an order that follows from `epoch`."""
 
     def __init__(self, features, items: np.ndarray, labels: np.ndarray, batch_size: int, seed: int | None = None):
         super().__init__()
@@ -186,11 +185,19 @@ def _frozen_part(model, manifest, n_augmentations: int, seed: int, folder: Path,
     )
 
 
+def _compiled(net: keras.Model, learning_rate: float, seed: int) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    metrics = [
+        keras.metrics.AUC(name="auc", multi_label=True, num_labels=2),
+        keras.metrics.CategoricalAccuracy(name="accuracy"),
+    ]
+    net.compile(keras.optimizers.Adam(learning_rate), "categorical_crossentropy", metrics=metrics)
+    net.optimizer.build(net.trainable_variables)  # else TensorFlow traces how, which takes seconds
+    return net
+
+
 def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_size, patience, seed) -> dict:
     """Train `net` on cached features; stop by validation loss and go back to the best epoch."""
-    keras.utils.set_random_seed(seed)
-    net.compile(keras.optimizers.Adam(learning_rate), "categorical_crossentropy", metrics=_metrics())
-    net.optimizer.build(net.trainable_variables)  # else TensorFlow traces how, which takes seconds
     train = training.batches(features, "train", batch_size, seed)
     settings = [RECIPE, *features.keys, *training.labels, *training.splits, model_digest(net)]
     settings += [learning_rate, batch_size, patience, seed]
@@ -235,10 +242,3 @@ def class_weights(classes: np.ndarray) -> dict[int, float]:
     """Weights by class that let both count the same in the loss, however rare one is."""
     counts = np.bincount(classes, minlength=len(CLASS_NAMES))
     return {index: len(classes) / (len(counts) * max(count, 1)) for index, count in enumerate(counts)}
-
-
-def _metrics() -> list:
-    return [
-        keras.metrics.AUC(name="auc", multi_label=True, num_labels=2),
-        keras.metrics.CategoricalAccuracy(name="accuracy"),
-    ]
