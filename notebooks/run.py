@@ -74,7 +74,8 @@ def demo(paths: list[Path]) -> None:
         print(f"Probability of malignant for the real mammogram {result['file']}: {result['probability']:.3f},")
         print(f"{side} the operating point of {result['threshold']:.3f}. The model was trained on synthetic images")
         print("only, so this says nothing about the patient.")
-    print(f"Open {folder}/*.html for the notebooks and {folder / 'prediction.png'} for the prediction.")
+        print(f"Picture: {folder / 'prediction.png'}.")
+    print(f"Notebooks with their results: {folder}/*.html.")
     print(f"Time: {(time.time() - start) / 60:.1f} minutes. This is not a medical device.")
 
 

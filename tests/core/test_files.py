@@ -41,6 +41,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         ("a.png.00000000-1-00000000.partial", LEFT_AFTER_S + 60, True),
         ("a.png", 2 * LEFT_AFTER_S, False),
     ],
+    ids=["its process is gone", "its process lives", "elsewhere and young", "elsewhere and old", "no part"],
 )
 def test_a_part_is_abandoned_when_its_process_is_gone(tmp_path, name, age, expected):
     path = tmp_path / name

@@ -8,6 +8,8 @@ import pytest
 from mammo.synthetic import lesion_classifier
 from mammo.synthetic.lesion_classifier import cross_validated_auc, study
 
+pytestmark = pytest.mark.training  # of a regression, on 480 patients
+
 
 @pytest.fixture(scope="module")
 def easiest():
