@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 import mammo
 from mammo.evaluation.calibration import Calibration
 from mammo.evaluation.delong import auc_variance, interval
-from mammo.evaluation.report import fix_on_validation, predictions_on_test
+from mammo.evaluation.operating_point import fix_on_validation
+from mammo.evaluation.report import predictions_on_test
 
 
 def scored(patients=120, images=2, signal=1.5, seed=0):

@@ -10,6 +10,8 @@ from mammo.data.image_loader import load_images
 from mammo.inference.out_of_distribution import fit_ood_detector, ood_scores
 from mammo.models.runtimes import keras_runtime
 
+pytestmark = pytest.mark.training
+
 
 def scores_of(run, ood_detector, images):
     outputs = run(images)

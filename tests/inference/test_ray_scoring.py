@@ -11,6 +11,8 @@ import pytest
 import mammo
 from mammo.inference import ray_scoring
 
+pytestmark = pytest.mark.training
+
 ray = pytest.importorskip("ray")
 for package in ("onnxruntime", "tf2onnx"):
     pytest.importorskip(package)

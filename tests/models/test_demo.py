@@ -16,6 +16,8 @@ from mammo.models.model_card import read_card
 from mammo.models.weights import DEMO, named_weights
 from mammo.research import pretraining, pretraining_data
 
+pytestmark = pytest.mark.training
+
 
 def test_the_demo_weights_are_small_and_the_card_tells_where_they_come_from():
     assert (DEMO / "weights.npz").stat().st_size < 25e6

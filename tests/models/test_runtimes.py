@@ -15,6 +15,8 @@ from mammo.models import runtimes
 from mammo.models.model_card import read_card
 from mammo.models.runtimes import ModelOutputs
 
+pytestmark = pytest.mark.training
+
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 openvino = pytest.importorskip("openvino", reason="openvino is not installed")
 pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")

@@ -8,6 +8,8 @@ import mammo
 from mammo.core.manifest import class_indices
 from mammo.research import benchmark
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def table(demo, tmp_path_factory):

@@ -19,6 +19,8 @@ from mammo.research.frozen_features import (
 )
 from mammo.training import fine_tuning
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def lesions(demo):

@@ -6,6 +6,7 @@ import mammo
 from mammo.core.backend import tf
 from mammo.data.image_loader import load_images
 from mammo.models.resnet50 import FEATURES, HEAD
+from mammo.training.fine_tuning import unfreeze
 from mammo.training.frozen_backbone import (
     CUT,
     copy_of_head,
@@ -44,7 +45,7 @@ def test_a_quarter_of_the_map_is_kept(trained):
 
 
 def test_the_last_stage_and_the_head_learn_and_batchnorm_does_not(trained):
-    part = copy_of_last_stage(trained, "bfloat16")
+    part = unfreeze(copy_of_last_stage(trained, "bfloat16"))
     learning = {layer.name for layer in part.layers if layer.trainable_weights}
     assert learning == {n for n in learning if n.startswith("conv5_") or n in HEAD}
     assert len(learning) == 10 + 2  # ten convolutions in three blocks, and the head
@@ -57,7 +58,7 @@ def test_the_last_stage_learns_what_the_whole_would(trained, demo, precision, ap
     x = load_images(demo.head(4), trained.input_shape[1:3])
     cut = trained.get_layer(CUT).output
     whole, before = keras.Model(cut, trained.output), keras.Model(trained.input, cut).predict_on_batch(x)
-    part, maps = copy_of_last_stage(trained, precision), frozen_stages(trained, "float32").predict_on_batch(x)
+    part, maps = unfreeze(copy_of_last_stage(trained, precision)), frozen_stages(trained, "float32").predict_on_batch(x)
 
     def gradients(network, x):
         learning = [network.get_layer(layer.name) for layer in part.layers if layer.trainable_weights]

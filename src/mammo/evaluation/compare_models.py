@@ -15,7 +15,7 @@ from mammo.core.manifest import PATCH, class_indices, rows_in_split
 from mammo.evaluation.bootstrap import RESAMPLES, resampled
 from mammo.evaluation.delong import Z, clustered_variance, placements
 from mammo.evaluation.metrics import auc
-from mammo.evaluation.report import probabilities
+from mammo.evaluation.operating_point import probabilities
 
 
 def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0) -> dict:

@@ -19,10 +19,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
 
-from mammo.core.errors import MammoError
 from mammo.core.manifest import CLASS_NAMES, class_indices, rows_in_split
 from mammo.evaluation.bootstrap import RESAMPLES, bootstrap
-from mammo.evaluation.calibration import Calibration, fit_calibration
 from mammo.evaluation.delong import auc_variance, interval
 from mammo.evaluation.metrics import (
     auc,
@@ -34,21 +32,14 @@ from mammo.evaluation.metrics import (
     partial_auc,
     weighted_mean,
 )
-from mammo.evaluation.operating_point import threshold_at_sensitivity
-from mammo.evaluation.prediction_sets import PredictionSetLimits, fit_prediction_sets
+from mammo.evaluation.operating_point import (
+    TARGET_SENSITIVITY,
+    FixedOnValidation,
+    fix_on_validation,
+    probabilities,
+)
 
-TARGET_SENSITIVITY = 0.9
 MAX_FALSE_POSITIVE_RATE = 0.1  # of the partial AUC: a specificity of 0.9 and above
-
-
-@dataclass(frozen=True)
-class FixedOnValidation:
-    """What turns a model's probability into a result."""
-
-    threshold: float
-    threshold_rule: str
-    calibration: Calibration
-    conformal: PredictionSetLimits
 
 
 @dataclass(frozen=True)
@@ -122,21 +113,6 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     return report | asdict(fixed) | metadata
 
 
-def fix_on_validation(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVITY) -> FixedOnValidation:
-    """Calibration, threshold and prediction sets, from the validation rows; raises MammoError as `evaluate` does."""
-    rows = rows_in_split(scored, "validation")
-    truth = class_indices(rows)
-    raw = probabilities(rows, truth)
-    calibration = fit_calibration(truth, raw)
-    probability = calibration(raw)
-    return FixedOnValidation(
-        threshold=threshold_at_sensitivity(truth, probability, target_sensitivity),
-        threshold_rule=f"highest with a sensitivity of at least {target_sensitivity:g} on validation patients",
-        calibration=calibration,
-        conformal=fit_prediction_sets(truth, probability),
-    )
-
-
 def predictions_on_test(scored: pd.DataFrame, fixed: FixedOnValidation) -> TestPredictions:
     """The calibrated predictions of the test rows; raises MammoError as `evaluate` does."""
     rows = rows_in_split(scored, "test")
@@ -176,19 +152,3 @@ def report_metrics(fixed: FixedOnValidation) -> dict:
 
 def _finite(value) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def probabilities(rows: pd.DataFrame, truth: np.ndarray) -> np.ndarray:
-    """The column `probability`; raises MammoError where it is absent or none, or the rows are of one class only."""
-    if "probability" not in rows:
-        raise MammoError(
-            "The manifest has no column probability. Score it first: mammo.predict_manifest(model, manifest)."
-        )
-    probability = rows["probability"].to_numpy(np.float64)
-    if not np.isfinite(probability).all() or probability.min() < 0 or probability.max() > 1:
-        raise MammoError("The column probability must lie between 0 and 1.")
-    if truth.min() == truth.max():
-        raise MammoError(
-            f"The {rows['split'].iloc[0]} images are all of one class; both are needed to measure anything."
-        )
-    return probability

@@ -12,7 +12,8 @@ from mammo.core.errors import MammoError
 from mammo.core.manifest import rows_in_split
 from mammo.evaluation.combine_views import combine_views
 from mammo.evaluation.delong import auc_variance, interval
-from mammo.evaluation.report import TARGET_SENSITIVITY, fix_on_validation, predictions_on_test
+from mammo.evaluation.operating_point import TARGET_SENSITIVITY, fix_on_validation
+from mammo.evaluation.report import predictions_on_test
 
 GROUPS = ("density", "view", "lesion_type", "source")
 PATIENTS = 10  # of each class; with so few the interval of an AUC still holds it in 94 % of simulated sets

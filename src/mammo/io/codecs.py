@@ -32,7 +32,8 @@ DECODERS = {
     uid.HTJ2K: "jpeg2k_decode",
 }
 OPTIONS = {"jpeg2k_decode": {"numthreads": os.cpu_count()}}
-START_OF_JPEG_LS_FRAME = b"\xff\xf7"
+START_OF_JPEG, START_OF_SCAN = b"\xff\xd8", 0xDA
+STARTS_OF_FRAME = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG-LS, and the kinds of JPEG
 
 
 def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarray:
@@ -74,8 +75,19 @@ def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarra
 
 def _check_stated_size(path: Path, frame: bytes) -> None:
     """A frame states its own size, whatever the header of the file says."""
-    at = frame.find(START_OF_JPEG_LS_FRAME)
-    if at >= 0:
-        check_size(path, *(int.from_bytes(frame[at + n : at + n + 2], "big") for n in (7, 5)))
-    with suppress(UnidentifiedImageError, OSError, SyntaxError), Image.open(BytesIO(frame)) as picture:
-        check_size(path, *picture.size)
+    if frame.startswith(START_OF_JPEG):
+        _check_jpeg_size(path, frame)
+    else:
+        with suppress(UnidentifiedImageError, OSError, SyntaxError), Image.open(BytesIO(frame)) as picture:
+            check_size(path, *picture.size)
+
+
+def _check_jpeg_size(path: Path, frame: bytes) -> None:
+    """From marker to marker up to the scan, as decoders go. (Pillow refuses 12 bits, and so cannot tell their size.)"""
+    at = frame.find(b"\xff", len(START_OF_JPEG))
+    while 0 <= at < len(frame) - 9 and frame[at + 1] != START_OF_SCAN:
+        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
+        if marker in STARTS_OF_FRAME:
+            check_size(path, *(int.from_bytes(frame[at + n : at + n + 2], "big") for n in (7, 5)))
+        is_segment = marker not in (0x00, 0x01, 0xFF) and not 0xD0 <= marker <= 0xD9
+        at = frame.find(b"\xff", at + 2 + length if is_segment else at + 1)

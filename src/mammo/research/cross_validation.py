@@ -28,8 +28,7 @@ from mammo.core.errors import MammoError
 from mammo.evaluation.bootstrap import bootstrap
 from mammo.evaluation.combine_views import LEVELS, combine_views
 from mammo.evaluation.metrics import weighted_mean
-from mammo.evaluation.operating_point import threshold_at_sensitivity
-from mammo.evaluation.report import TARGET_SENSITIVITY
+from mammo.evaluation.operating_point import TARGET_SENSITIVITY, threshold_at_sensitivity
 
 FOLDS, REPEATS = 5, 5
 STRENGTH = 0.01  # C of the logistic regression; not tuned

@@ -116,7 +116,8 @@ def fine_tune(
     nothing is left to be computed beforehand.
     """
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
-    part = _compiled(copy_of_last_stage(model, training.precision), learning_rate, seed)
+    part = unfreeze(copy_of_last_stage(model, training.precision))
+    part = _compiled(part, learning_rate, seed)
     start = part.evaluate(training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True)
     history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
     if any(loss < start["loss"] for loss in history["val_loss"]):
@@ -124,6 +125,13 @@ def fine_tune(
     else:
         print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
     return history
+
+
+def unfreeze(part: keras.Model) -> keras.Model:
+    """Let every layer of the last stage and the head learn but BatchNorm, which stays in inference mode."""
+    for layer in part.layers:
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+    return part
 
 
 class FeatureBatches(keras.utils.PyDataset):

@@ -39,14 +39,8 @@ def copy_of_head(model: keras.Model) -> keras.Model:
 
 
 def copy_of_last_stage(model: keras.Model, precision: str) -> keras.Model:
-    """Output of `frozen_stages` -> probabilities; a copy, in which the convolutions of conv5 and the head learn.
-
-    BatchNorm stays in inference mode: a few mammograms are too few for new statistics.
-    """
-    part = _copy(keras.Model(model.get_layer(CUT).output, model.output), _thinned_shape(model), precision)
-    for layer in part.layers:
-        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-    return part
+    """Output of `frozen_stages` -> probabilities; a copy, which `fine_tuning` unfreezes and trains."""
+    return _copy(keras.Model(model.get_layer(CUT).output, model.output), _thinned_shape(model), precision)
 
 
 def copy_weights(trained: keras.Model, model: keras.Model) -> None:
