@@ -51,7 +51,6 @@ def save_classifier(
     report : dict
         What `mammo.evaluate` returned.
     seed : int
-        The training's.
     ood_detector : dict of arrays, optional
         From `mammo.fit_ood_detector`: then predictions say how far an image is from the training distribution.
     training : str
