@@ -234,7 +234,7 @@ def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
         fresh_model, demo, epochs=5, n_augmentations=0, learning_rate=3e-5
     )  # else one class for all is better
     before = weights_by_layer(fresh_model)
-    mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=100.0)
+    mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=0.1)
     assert not changed_layers(before, weights_by_layer(fresh_model))
     assert "left as it was" in capsys.readouterr().out
 
