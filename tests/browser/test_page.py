@@ -126,7 +126,10 @@ def answer_after(page, path) -> str:
     chooser.value.set_files(path)
     line = page.locator(".jp-OutputArea-output, .jp-RenderedText").filter(has_text=path.name).first
     line.wait_for(timeout=SLOW)
-    return line.inner_text()
+    until = time.monotonic() + SLOW / 1000
+    while path.name not in (text := line.inner_text()) and time.monotonic() < until:
+        page.wait_for_timeout(50)  # it was found while the page was still drawing it
+    return text
 
 
 @pytest.mark.parametrize("where", ["page_of_voila", "page_of_lab"])
