@@ -84,6 +84,7 @@ class _Scorer:
 
     def __init__(self, folder: Path, parts: Path, load: Callable[[], Classifier]):
         self.folder, self.parts, self.classifier = folder, parts, load()
+        self.model = self.classifier.id
 
     def __call__(self, batch: dict) -> dict:
         names = [str(name) for name in batch["file"]]
@@ -116,5 +117,5 @@ class _Scorer:
         return row | {"file": name, "sha256": content}
 
     def _path(self, content: str) -> Path:
-        name = hashlib.sha256(f"{content} {self.classifier.id}".encode()).hexdigest()
+        name = hashlib.sha256(f"{content} {self.model}".encode()).hexdigest()
         return self.parts / name[:2] / f"{name}.json"

@@ -135,9 +135,9 @@ def _rows(classifier: Classifier, images: dict[str, ModelInput | MammoError]) ->
     readable = {name: image for name, image in images.items() if name not in results}
     if readable:
         results |= dict(zip(readable, classifier.assess(list(readable.values())), strict=True))
-    rows = []
+    rows, model = [], classifier.id
     for name, image in images.items():
-        row, result = {"file": name, "model": classifier.id}, results[name]
+        row, result = {"file": name, "model": model}, results[name]
         if name in readable:
             row |= {"laterality": image.laterality, "view": image.view}
         if isinstance(result, MammoError):
