@@ -8,12 +8,15 @@ from skimage.filters import threshold_otsu
 import mammo
 from mammo.data.preprocessing import (
     RECIPE,
+    Breast,
     _otsu,
     breast_mask,
+    cut_patch,
     find_breast,
     mask_on_breast,
     model_input,
     on_original,
+    place_on_breast,
     prepare,
     shape_warning,
 )
@@ -148,6 +151,25 @@ def test_shrinking_averages_and_never_skips():
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("x", "y", "side"), [(30, 40, 16), (30.3, 40.7, 16), (30.4, 40.1, 15.2), (29.6, 41.9, 17)])
+def test_a_square_is_cut_on_whole_pixels(mirrored, x, y, side):
+    """Interpolated, its sharpness would tell where between two pixels its middle lies."""
+    numbers = np.arange(60 * 50, dtype=np.float32).reshape(60, 50)
+    breast = Breast(numbers, box=(5, 7, 65, 57), mirrored=mirrored, mask=np.ones((70, 60), bool))
+    square = cut_patch(breast, x, y, side)
+    rows, columns = np.divmod(square, 50)
+    assert square.shape == (round(side), round(side))
+    np.testing.assert_array_equal(np.diff(square, axis=1), 1)
+    np.testing.assert_array_equal(np.diff(square, axis=0), 50)
+    column, row = place_on_breast(breast, x, y)
+    assert abs(rows.mean() - row) <= 0.5
+    assert abs(columns.mean() - column) <= 0.5
+    np.testing.assert_array_equal(np.diff(columns, axis=1), 1)
+    corner = cut_patch(breast, 7, 5, side)[: round(side) // 2 - 1]
+    assert not corner.any(), "black beyond the breast"
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
 def test_a_breast_has_a_chest_wall_and_a_slice_or_a_photograph_has_none(image, mirrored):
     rows, columns = np.mgrid[-1:1:300j, -1:1:240j]
     disc = np.where(np.hypot(rows, columns) < 0.8, 0.6, 0).astype(np.float32)
@@ -192,13 +214,13 @@ def test_real_film(demo):
 
 
 def test_who_changes_the_model_input_must_raise_the_recipe(write_png):
-    """Caches know old features by the recipe number: means of 24 x 16 pixels of a half ellipse, as of RECIPE 1."""
+    """Caches know old features by the recipe number: means of 24 x 16 pixels of a half ellipse, as of RECIPE 2."""
     rows, columns = np.mgrid[-1:1:400j, 0:1.6:320j]
     tissue = 0.35 + 0.2 * columns + 0.1 * np.sin(9 * rows) * np.cos(7 * columns)
     film = np.where(np.hypot(rows / 0.85, columns) < 1, tissue, 0.02)
     x = prepare(write_png(np.rint(film * 65535).astype(np.uint16)), (96, 64)).model_input
     expected = {
-        1: [
+        2: [
             [0.590, 0.482, 0.270, 0.000],
             [0.571, 0.756, 0.769, 0.237],
             [0.637, 0.637, 0.809, 0.294],

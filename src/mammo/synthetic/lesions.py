@@ -87,18 +87,19 @@ def draw_lesion(rng: np.random.Generator, label: str, difficulty: float) -> Lesi
     )
 
 
-def render(lesion: Lesion, view: str, mm: float, inside=None) -> tuple[np.ndarray, np.ndarray]:
+def render(lesion: Lesion, view: str, mm: float, inside=None, beside=(0.0, 0.0)) -> tuple[np.ndarray, np.ndarray]:
     """What a lesion adds, float32 (n, n) with a mean of 1 in its mask and 0 around it, and the mask, bool (n, n).
 
     `mm` is pixels per millimetre. The mask has `lesion.area`, to the pixel; where `inside`, bool (n, n), is
-    given, the mask stays in there.
+    given, the mask stays in there. `beside`, rows and columns, is how far the lesion's middle is from that of the
+    middle pixel.
     """
     rng = np.random.default_rng(lesion.seed)
     draw = FORMS[lesion.kind](rng)
     radius = np.sqrt(lesion.area / np.pi)
     reach = reach_of(lesion, mm)
-    steps = np.arange(-reach, reach + 1)
-    towards, across = np.meshgrid(steps / (radius * mm), steps / (radius * mm))
+    across, towards = ((np.arange(-reach, reach + 1) - away) / (radius * mm) for away in beside)
+    towards, across = np.meshgrid(towards, across)
     shape = ndimage.gaussian_filter(draw(towards, across, ANGLE[view], 1 / (radius * mm)), BLUR_MM * mm)
     if inside is not None:
         shape = np.where(inside, shape, -np.inf)
@@ -119,16 +120,16 @@ def reach_of(lesion: Lesion, mm: float) -> int:
 def with_lesion(image, inside, lesion: Lesion, view: str, at, mm: float) -> tuple[np.ndarray, np.ndarray]:
     """The image with a lesion around `at`, (row, column), and its mask, bool (height, width).
 
-    `inside` is where the breast is: the lesion stays in there, and its contrast is relative to the tissue there within
-    12 mm.
+    `at` may be between pixels: all kinds are then, also those whose form is symmetric. `inside` is where the breast is:
+    the lesion stays in there, and its contrast is relative to the tissue there within 12 mm.
     """
-    reach = reach_of(lesion, mm)
-    window = np.pad(inside, reach)[at[0] : at[0] + 2 * reach + 1, at[1] : at[1] + 2 * reach + 1]
-    added, mask = render(lesion, view, mm, window)
+    reach, (row, column) = reach_of(lesion, mm), (round(centre) for centre in at)
+    window = np.pad(inside, reach)[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+    added, mask = render(lesion, view, mm, window, (at[0] - row, at[1] - column))
     near = int(NEIGHBOURHOOD_MM * mm)
-    around = tuple(slice(max(centre - near, 0), centre + near + 1) for centre in at)
+    around = tuple(slice(max(centre - near, 0), centre + near + 1) for centre in (row, column))
     amount = lesion.contrast * max(0.01, float(image[around][inside[around]].std()))
-    return put(image, amount * added, *at), put(np.zeros(image.shape, bool), mask, *at)
+    return put(image, amount * added, row, column), put(np.zeros(image.shape, bool), mask, row, column)
 
 
 def put(canvas: np.ndarray, patch: np.ndarray, row: int, column: int) -> np.ndarray:

@@ -81,8 +81,9 @@ def phantom(patient: Patient, side: str, view: str, image_size, rng) -> tuple[np
     return image, np.pad(mask, ((0, 0), (0, image_size[1] - columns)))
 
 
-def _place(lesion: Lesion, view: str, skin, nipple) -> tuple[int, int]:
+def _place(lesion: Lesion, view: str, skin, nipple) -> tuple[float, float]:
+    """Row and column of the lesion's middle, which is not that of a pixel."""
     column = lesion.depth * nipple[1]
     wide = np.flatnonzero(skin > column)
     offset = lesion.offset[VIEWS.index(view)]
-    return int(nipple[0] + offset * min(nipple[0] - wide[0], wide[-1] - nipple[0])), int(column)
+    return float(nipple[0] + offset * min(nipple[0] - wide[0], wide[-1] - nipple[0])), float(column)
