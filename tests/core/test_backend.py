@@ -1,5 +1,6 @@
 """What is decided before TensorFlow is imported."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,3 +20,24 @@ def test_convolutions_are_the_fast_ones_unless_told_otherwise(given, expected):
     others = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
     asked = subprocess.run([sys.executable, "-c", SAYS], env=others | given, capture_output=True, text=True, check=True)
     assert asked.stdout.split()[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "reason"),
+    [
+        ({"image_data_format": "channels_first"}, {}, "image_data_format is channels_first"),
+        ({"floatx": "float16"}, {}, "floatx is float16"),
+        ({"backend": "theano"}, {}, "theano"),
+        ({}, {"KERAS_BACKEND": "theano"}, "theano"),
+    ],
+)
+def test_other_settings_of_keras_are_refused_in_one_sentence(tmp_path, settings, environment, reason):
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    given = os.environ | {"KERAS_HOME": str(tmp_path)} | environment
+    asked = subprocess.run(
+        [sys.executable, "-c", "import mammo.core.backend"], env=given, capture_output=True, text=True
+    )
+    last = asked.stderr.splitlines()[-1]
+    assert last.startswith("mammo.core.errors.MammoError: Keras is set up in a way that these models cannot use")
+    assert reason in last
+    assert "keras.json" in last

@@ -1,11 +1,26 @@
 import hashlib
 import os
 import time
+import unicodedata
+import warnings
 
 import numpy as np
 import pytest
 
-from mammo.core.files import LEFT_AFTER_S, MACHINE, is_abandoned, list_files, sha256_of, write_arrays, write_atomically
+import mammo
+from mammo.core.files import (
+    LEFT_AFTER_S,
+    LONGEST_NAME,
+    MACHINE,
+    find_files,
+    fitting_name,
+    is_abandoned,
+    list_files,
+    read_arrays,
+    sha256_of,
+    write_arrays,
+    write_atomically,
+)
 
 NOBODY = 2**22 + 1  # no process has this number
 
@@ -69,8 +84,102 @@ def test_arrays_and_checksums(tmp_path):
     assert sha256_of(tmp_path / "large") == hashlib.sha256(content).hexdigest()
 
 
-def test_files_that_nobody_means_are_not_listed(tmp_path):
-    for name in ("b/2.png", "a/1.dcm", ".hidden", "DICOMDIR", "a/Thumbs.db"):
+def test_damaged_arrays_are_none_whatever_is_damaged(tmp_path):
+    path, rng = tmp_path / "x.npz", np.random.default_rng(0)
+    write_arrays(path, {"a": np.arange(30.0)})
+    whole = path.read_bytes()
+    assert read_arrays(path)["a"].tolist() == list(range(30))
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(damaged))] = rng.integers(256)
+        path.write_bytes(damaged[: rng.integers(1, len(damaged)) if rng.random() < 0.2 else None])
+        read = read_arrays(path)
+        assert "a" not in read or read["a"].tolist() == list(range(30))
+    assert read_arrays(tmp_path / "none.npz") == read_arrays(tmp_path) == {}
+
+
+@pytest.mark.parametrize("stem", ["film", "x" * 400, "\u00fc" * 200, "\U0001f5bc" * 70 + "end"])
+def test_long_names_are_cut_and_keep_their_suffix(tmp_path, stem):
+    name = fitting_name(stem, ".png")
+    assert name.endswith(".png")
+    assert stem.startswith(name.removesuffix(".png"))
+    assert len(name.encode()) <= LONGEST_NAME
+    assert len(name) == 8 or len(name.encode()) > LONGEST_NAME - 4, "no more is cut than needed"
+    (tmp_path / name).touch()
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    path = tmp_path / ("x" * (LONGEST_NAME - 4) + ".csv")
+    write_atomically(path, lambda part: part.write_text("whole"))
+    assert path.read_text() == "whole"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder below a hidden one, with two images and what other programs leave behind."""
+    root = tmp_path / ".cache" / "films"
+    junk = [".hidden", "._1.dcm", ".DS_Store", "~$table.xlsx", "DICOMDIR", "Thumbs.db", "thumbs.db", "Desktop.ini"]
+    junk += [
+        ".ipynb_checkpoints/1-checkpoint.dcm",
+        "__MACOSX/._1.dcm",
+        "@eaDir/1.dcm/THUMB.jpg",
+        ".Trash-0/files/1.dcm",
+    ]
+    junk += ["#recycle/1.dcm", "$RECYCLE.BIN/1.dcm", "System Volume Information/1.dcm", ".git/annex/1.dcm"]
+    for name in ("b/2.PNG", "a/1.dcm", *junk, *(f"a/{name}" for name in junk)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_files_that_are_no_data_are_not_listed(folder):
+    assert list_files(folder) == [folder / "a/1.dcm", folder / "b/2.PNG"]
+    assert list_files(folder, ".png", ".jpg") == [folder / "b/2.PNG"]
+
+
+def test_names_are_in_the_order_of_their_folders(tmp_path):
+    for name in ("a.png", "a/2.png", "a/10.png", "a-b/1.png", "B.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert list_files(tmp_path) == [tmp_path / "a/1.dcm", tmp_path / "b/2.png"]
+    assert list_files(tmp_path) == sorted(tmp_path / n for n in ("a.png", "a/2.png", "a/10.png", "a-b/1.png", "B.png"))
+
+
+def test_links_are_followed_once_and_those_that_lead_nowhere_are_named(folder, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "3.dcm").touch()
+    (folder / "c").symlink_to(tmp_path / "store")
+    (folder / "a" / "back").symlink_to(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list_files(folder, ".dcm") == [folder / "a/1.dcm", folder / "c/3.dcm"]
+    (tmp_path / "store" / "3.dcm").rename(tmp_path / "gone")
+    (folder / "b" / "3.dcm").symlink_to(tmp_path / "store" / "3.dcm")
+    with pytest.warns(UserWarning, match=r"1 links .* lead nowhere, first .*b/3\.dcm"):
+        assert list_files(folder, ".dcm") == [folder / "a/1.dcm"]
+
+
+def test_a_folder_that_cannot_be_opened_is_an_error(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refused(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(mammo.MammoError, match=r"films/b cannot be opened \(Permission denied\)"):
+        list_files(folder)
+    with pytest.raises(mammo.MammoError, match=r"no files in .*nowhere does not exist"):
+        list_files(folder / "nowhere")
+    with pytest.raises(mammo.MammoError, match="cannot be opened"):
+        list_files(folder / "a" / "1.dcm")
+
+
+def test_a_name_in_another_unicode_form_is_the_same_name(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "M\u00fcller/\u00e9.png") for form in ("NFC", "NFD"))
+    (tmp_path / decomposed).parent.mkdir()
+    (tmp_path / decomposed).touch()
+    assert find_files([tmp_path / composed, tmp_path / "other.png"]) == [tmp_path / decomposed, tmp_path / "other.png"]
+    (tmp_path / composed).parent.mkdir()
+    (tmp_path / composed).touch()
+    assert find_files([tmp_path / composed, tmp_path / decomposed]) == [tmp_path / composed, tmp_path / decomposed]

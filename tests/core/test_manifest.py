@@ -1,9 +1,11 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import mammo
-from mammo.core.manifest import class_indices, patches_of, rows_in_split
+from mammo.core.manifest import class_indices, patches_of, patient_ids, rows_in_split
 
 
 def table(patients=30, images=2, malignant_every=3):
@@ -30,6 +32,25 @@ def test_every_split_has_its_share_of_malignant_patients():
     assert shares.between(0.25, 0.42).all()
 
 
+def test_every_split_has_its_share_of_each_label():
+    labels = ["benign"] * 40 + ["malignant"] * 40 + ["normal"] * 20
+    rows = table(100, malignant_every=1).assign(label=np.repeat(labels, 2))
+    rows.loc[rows.index[:80:2], "label"] = "normal"  # the other breast of the benign ones: the gravest label counts
+    for seed in range(5):
+        split = mammo.split_by_patient(rows, seed=seed)
+        patients = split.iloc[1::2]  # the second image of each has the gravest label
+        for name, expected in {"train": (24, 24, 12), "validation": (6, 6, 3), "test": (10, 10, 5)}.items():
+            counts = patients.loc[patients["split"] == name, "label"].value_counts()
+            assert tuple(counts[["benign", "malignant", "normal"]]) == expected
+
+
+def test_a_label_of_few_patients_does_not_prevent_a_split():
+    rows = table(30)
+    rows.loc[rows["patient_id"] == "P1", "label"] = "normal"
+    split = mammo.split_by_patient(rows)
+    assert split.groupby("split").label.apply(lambda label: (label == "malignant").mean()).between(0.25, 0.45).all()
+
+
 def test_the_seed_decides_and_the_order_of_rows_does_not():
     first, again = mammo.split_by_patient(table(), seed=5), mammo.split_by_patient(table(), seed=5)
     assert first.equals(again)
@@ -53,6 +74,41 @@ def test_a_leaking_patient_raises_everywhere(tmp_path):
     assert not (tmp_path / "m.csv").exists()
 
 
+@pytest.mark.parametrize(("one", "other"), [(1, "1"), (1.0, "1"), ("1.0", 1), ("1", " 1"), ("\u00fc", "u\u0308")])
+def test_ids_of_two_types_are_one_patient(one, other):
+    rows = table(4).assign(patient_id=pd.Series([one, 2, other, 2] * 2, dtype=object), split=["train", "test"] * 4)
+    rows["split"] = ["train", "validation", "test", "validation"] * 2
+    with pytest.raises(mammo.MammoError, match="1 patients are in more than one split"):
+        mammo.check_manifest(rows)
+    whole = mammo.check_manifest(rows.assign(split="train"))
+    assert whole is None, "in one split they leak nothing"
+
+
+def test_zeros_in_front_and_capitals_tell_patients_apart(tmp_path):
+    rows = table(2, images=2).assign(patient_id=["1", "01", "p1", "P1"])
+    assert patient_ids(rows).tolist() == ["1", "01", "p1", "P1"]
+    assert patient_ids(rows.assign(patient_id=[1, 2.5, np.nan, "a.0"])).tolist()[:2] == ["1", "2.5"]
+    assert patient_ids(rows.assign(patient_id=[1, 2.5, np.nan, "a.0"])).isna().tolist() == [False, False, True, False]
+
+
+def test_ids_of_two_types_are_split_saved_and_loaded_as_text(demo, tmp_path):
+    number = demo["patient_id"].str[-4:].astype(int).astype(object)
+    mixed = number.where(np.arange(len(demo)) % 2 == 0, number.astype(str))
+    split = mammo.split_by_patient(demo.assign(patient_id=mixed))
+    assert split.groupby(number)["split"].nunique().max() == 1
+    assert rows_in_split(split, "train")["patient_id"].map(type).unique().tolist() == [str]
+    loaded = mammo.load_manifest(mammo.save_manifest(split, tmp_path / "m.csv"))
+    assert loaded["patient_id"].tolist() == number.astype(str).tolist()
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("label", ["benign", "malignant"])
+def test_a_split_with_one_class_is_named(demo, split, label):
+    rows = demo.assign(label=demo["label"].mask(demo["split"] == split, label))
+    with pytest.raises(mammo.MammoError, match=f"images of the {split} split are {'not ' * (label == 'benign')}malig"):
+        rows_in_split(rows, split)
+
+
 def test_too_few_patients_is_an_error():
     with pytest.raises(mammo.MammoError, match="too few"):
         mammo.split_by_patient(table(3))
@@ -72,7 +128,16 @@ def test_fractions_must_make_sense(fractions):
         (lambda m: m.drop(columns="patient_id"), "no column patient_id"),
         (lambda m: m.assign(label="cancer"), "Unknown labels"),
         (lambda m: m.assign(split="training"), "Unknown splits"),
+        (lambda m: m.assign(label=["benign", "cancer", 1, None, *m.label[4:]]), "no label in 1 rows"),
+        (
+            lambda m: m.assign(label=["benign", "cancer", 1, True, *m.label[4:]]),
+            "Unknown labels 'cancer', 1, True; use",
+        ),
+        (lambda m: m.assign(label=[["benign"], *m.label[1:]]), "Unknown labels"),
+        (lambda m: m.assign(split=["train", 0, *["val"] * (len(m) - 2)]), "Unknown splits 'val', 0; use"),
         (lambda m: m.assign(path="same.png"), "listed twice"),
+        (lambda m: m.assign(path=["\u00fc", "u\u0308", *m.path[2:]]), "listed twice"),
+        (lambda m: m.assign(path=[1, *m.path[1:]]), "path that is no text"),
         (lambda m: m.iloc[:0], "no rows"),
         (lambda m: m.assign(patient_id=[None, *m.patient_id[1:]]), "no patient_id in 1 rows"),
     ],
@@ -107,6 +172,26 @@ def test_missing_images_are_named(tmp_path):
         mammo.load_manifest(path)
     with pytest.raises(mammo.MammoError, match="no such manifest"):
         mammo.load_manifest(tmp_path / "none.csv")
+
+
+def test_a_name_in_another_unicode_form_is_found(demo, tmp_path):
+    shutil.copy(demo.path[0], tmp_path / "Mu\u0308ller.png")
+    table(1, 1).assign(path="M\u00fcller.png", mask_path="M\u00fcller.png").to_csv(tmp_path / "m.csv", index=False)
+    loaded = mammo.load_manifest(tmp_path / "m.csv")
+    assert loaded["path"][0] == loaded["mask_path"][0] == str(tmp_path / "Mu\u0308ller.png")
+
+
+def test_what_the_disk_refuses_is_said(demo, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(mammo.MammoError, match=r"cannot be written \(.*(File exists|Not a directory).*another folder"):
+        mammo.save_manifest(demo, tmp_path / "file" / "m.csv")
+
+    def refused(*given, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pd, "read_csv", refused)
+    with pytest.raises(mammo.MammoError, match=r"cannot be opened \(Permission denied\)"):
+        mammo.load_manifest(tmp_path / "file")
 
 
 def test_normal_counts_as_not_malignant():

@@ -1,6 +1,8 @@
 """Keras and TensorFlow, imported without the dozen lines about CUDA and oneDNN that they print below Python.
 
 from mammo.core.backend import keras
+
+Raises MammoError where Keras is set to another backend, order of axes or number format than the models are built for.
 """
 
 from __future__ import annotations
@@ -9,6 +11,10 @@ import logging
 import os
 from contextlib import contextmanager
 from pathlib import Path
+
+from mammo.core.errors import MammoError, short_reason
+
+SETTINGS = {"backend": "tensorflow", "image_data_format": "channels_last", "floatx": "float32"}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow leaves it off where AVX2 is all: a third slower
@@ -27,13 +33,32 @@ def without_stderr():
         os.close(nowhere)
 
 
+def _refused(settings: str) -> MammoError:
+    """What to do about Keras' settings."""
+    wanted = ", ".join(f'"{name}": "{value}"' for name, value in SETTINGS.items())
+    folder = os.environ.get("KERAS_HOME") or "~/.keras"
+    return MammoError(
+        f"Keras is set up in a way that these models cannot use ({settings}): write {{{wanted}}} to "
+        f"{folder}/keras.json, unset KERAS_BACKEND, and restart Python."
+    )
+
+
 with without_stderr():
-    import keras
-    import tensorflow as tf
+    try:
+        import keras
+        import tensorflow as tf
+    except Exception as error:  # a backend that is not installed, or not known: anything may come out of it
+        if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+            raise
+        raise _refused(short_reason(error)) from None
 
     tf.config.list_physical_devices()  # what it has to say about missing GPUs comes here
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retracing
+
+found = {name: getattr(keras.config, name)() for name in SETTINGS}
+if found != SETTINGS:
+    raise _refused(", ".join(f"{name} is {value}" for name, value in found.items() if value != SETTINGS[name]))
 
 __all__ = ["keras", "native_precision", "tf"]
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, their checksums, and the files of a folder."""
+"""Files that appear whole or not at all, their checksums, their names, and the files of a folder."""
 
 from __future__ import annotations
 
@@ -7,22 +7,42 @@ import os
 import platform
 import re
 import time
+import unicodedata
 import uuid
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from mammo.core.errors import MammoError
+
 MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.partial$")
 LEFT_AFTER_S = 3600
-JUNK = {"DICOMDIR", "Thumbs.db", "desktop.ini"}  # what archives and file managers leave behind
+LONGEST_NAME = 255  # bytes; of nearly every file system
+JUNK_FILES = {"dicomdir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+JUNK_FOLDERS = {  # what archives, file managers and network drives leave behind
+    "__macosx",
+    "__pycache__",
+    "@eadir",
+    "@recently-snapshot",
+    "@recycle",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "lost+found",
+    "recycler",
+    "system volume information",
+}
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a name of its own, then rename: the file appears whole, or what was there stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(f"{path.name}.{MACHINE}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+    ending = f".{MACHINE}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+    partial_path = path.with_name(fitting_name(path.name, ending))
     try:
         write(partial_path)
         os.replace(partial_path, path)
@@ -54,6 +74,15 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     write_atomically(path, write)
 
 
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote; nothing where the file is missing, damaged or cannot be opened."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except Exception:  # a damaged archive fails anywhere inside zipfile and numpy
+        return {}
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -63,8 +92,102 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def list_files(root: Path) -> list[Path]:
-    """The files in a folder and its sub-folders, sorted, without hidden ones and `JUNK`."""
-    return [
-        path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in JUNK and path.name[0] != "."
-    ]
+def fitting_name(stem: str, suffix: str) -> str:
+    """`stem + suffix`, the stem cut at its end where the name is too long for a file system.
+
+    >>> fitting_name("film", ".png")
+    'film.png'
+    """
+    room = LONGEST_NAME - len(os.fsencode(suffix))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem + suffix
+
+
+def normalized(name: str) -> str:
+    """A file's name with composed letters (Unicode NFC): macOS and some archives write them decomposed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def find_files(paths: Iterable) -> list[Path]:
+    """The same paths; where nothing has that name, what has the same letters in another Unicode form there."""
+    listings: dict[Path, dict[str, str]] = {}
+
+    def find(path: Path) -> Path:
+        if os.path.lexists(path) or not path.name:
+            return path
+        folder = find(path.parent)
+        if folder not in listings:
+            names = os.listdir(folder) if folder.is_dir() else []
+            listings[folder] = {normalized(name): name for name in names}
+        return folder / listings[folder].get(normalized(path.name), path.name)
+
+    return [find(Path(path)) for path in paths]
+
+
+def is_data(name: str, folder: bool = False) -> bool:
+    """Whether a file or folder of this name can be data: it is not hidden, nor left behind by another program.
+
+    Hidden are names with a dot in front: `.ipynb_checkpoints`, `.Trash-0`, and the `._` files of macOS. `~$` in front
+    marks the lock files of office programs.
+    """
+    junk = JUNK_FOLDERS if folder else JUNK_FILES
+    return not name.startswith((".", "~$")) and name.casefold() not in junk
+
+
+def list_files(root, *endings: str) -> list[Path]:
+    """The files in a folder and its sub-folders, sorted.
+
+    Links to folders are followed. The names above and of `root` itself do not matter.
+
+    Parameters
+    ----------
+    root : path
+    *endings : str
+        Of the files to list, in lower case, such as ".dcm"; capitals do not matter. All files without one.
+
+    Returns
+    -------
+    list of Path
+        Only what `is_data`. A warning names links that lead nowhere.
+
+    Raises
+    ------
+    MammoError
+        Where a folder cannot be opened: its files would be missing without a word.
+    """
+    lost: list[str] = []
+    try:
+        paths = list(_walk(str(root), (), lost))
+    except FileNotFoundError as error:
+        raise MammoError(
+            f"There are no files in {root}: {error.filename} does not exist. Check the path and the spelling."
+        ) from None
+    except OSError as error:
+        raise MammoError(
+            f"{error.filename or root} cannot be opened ({error.strerror or error}). Check the path and its "
+            "permissions, or whether its drive is connected, and start again."
+        ) from None
+    lost = [path for path in lost if not endings or path.lower().endswith(endings)]
+    if lost:
+        warnings.warn(f"{len(lost)} links in {root} lead nowhere, first {lost[0]}.", stacklevel=2)
+    return [Path(path) for path in paths if not endings or path.lower().endswith(endings)]
+
+
+def _walk(folder: str, above: tuple, lost: list[str]) -> Iterator[str]:
+    """The files below a folder; `above` are the folders that lead to it, so that a link to one ends there."""
+    stat = os.stat(folder)
+    here = (*above, (stat.st_dev, stat.st_ino))
+    if here[-1] in above:
+        return
+    with os.scandir(folder) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        if entry.is_dir():
+            if is_data(entry.name, folder=True):
+                yield from _walk(entry.path, here, lost)
+        elif is_data(entry.name):
+            if entry.is_file():
+                yield entry.path
+            elif entry.is_symlink():
+                lost.append(entry.path)

@@ -7,47 +7,61 @@ Columns: `path, label, patient_id, laterality, view, split, source` and, where k
 mask_path, x, y, radius` (pixels of the file; x to the right, y down). `label` is `benign`, `malignant` or
 `normal`. Paths are relative to the CSV's folder on disk and absolute in memory. Where there is a column `patch_size`, a
 row is not a whole image but the square of that side (pixels) around x, y: `lesion_patches` makes such a table.
+
+Patient ids are compared as text (`patient_ids`): 1, 1.0, "1" and "1.0" are one patient. "01" is another one, and so is
+"p1" beside "P1".
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.core.files import write_atomically
+from mammo.core.files import find_files, normalized, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CLASS_NAMES = ("benign", "malignant")
 LABELS = (*CLASS_NAMES, "normal")
+GRAVITY = ("normal", "benign", "malignant")
 SPLITS = ("train", "validation", "test")
 NEEDED = ("path", "label", "patient_id")
 PATH_COLUMNS = ("path", "mask_path")
 PATCH = ("x", "y", "patch_size")
 MARGIN, SMALLEST = 2.0, 32  # of a patch: its side in diameters of the lesion, and in pixels
+WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")  # what a spreadsheet makes of a number beside an empty cell
 
 
 def load_manifest(path) -> pd.DataFrame:
-    """Read a manifest and check it; raises MammoError that names the rows at fault."""
+    """Read a manifest and check it; raises MammoError that names the rows at fault.
+
+    Patient ids come as text. A path is also found where its name has another Unicode form on disk.
+    """
     import pandas as pd  # costs as much time and memory as an answer, which needs no table
 
     path = Path(path)
     if not path.is_file():
         raise MammoError(f"{path}: there is no such manifest. Generate one, or build one with mammo.datasets.")
     try:
-        manifest = pd.read_csv(path, dtype={"patient_id": str, "path": str}, keep_default_na=True)
+        manifest = pd.read_csv(path, dtype=dict.fromkeys(("patient_id", *PATH_COLUMNS), str), keep_default_na=True)
     except ValueError as error:  # what is damaged, and what is not text
         raise MammoError(f"{path.name} cannot be read as a CSV table ({error}).") from None
+    except OSError as error:
+        raise MammoError(f"{path} cannot be opened ({error.strerror or error}). Check its permissions.") from None
     for column in manifest.columns.intersection(PATH_COLUMNS):
         known = manifest[column].notna()
+        files = find_files(path.parent / p for p in manifest.loc[known, column])
         manifest[column] = manifest[column].astype(object)
-        manifest.loc[known, column] = [str((path.parent / p).resolve()) for p in manifest.loc[known, column]]
+        manifest.loc[known, column] = [str(file.resolve()) for file in files]
     check_manifest(manifest)
+    manifest["patient_id"] = patient_ids(manifest)
     missing = [p for p in manifest["path"] if not Path(p).is_file()]
     if missing:
         raise MammoError(f"{path.name} names {len(missing)} images that do not exist, first {missing[0]}.")
@@ -55,18 +69,38 @@ def load_manifest(path) -> pd.DataFrame:
 
 
 def save_manifest(manifest: pd.DataFrame, path) -> Path:
-    """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder."""
+    """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder and ids as text."""
     check_manifest(manifest)
     path = Path(path)
-    table = manifest.copy()
+    table = manifest.assign(patient_id=patient_ids(manifest))
     for column in table.columns.intersection(PATH_COLUMNS):
         known = table[column].notna()
         folder = path.parent.resolve()
         table.loc[known, column] = [
             Path(os.path.relpath(Path(p).resolve(), folder)).as_posix() for p in table.loc[known, column]
         ]
-    write_atomically(path, lambda part: table.to_csv(part, index=False))
+    try:
+        write_atomically(path, lambda part: table.to_csv(part, index=False))
+    except OSError as error:
+        raise MammoError(f"{path} cannot be written ({error.strerror or error}). Choose another folder.") from None
     return path
+
+
+def patient_ids(table: pd.DataFrame) -> pd.Series:
+    """The column `patient_id` as text, by which patients are compared; empty cells stay empty.
+
+    Whole numbers have no decimals: 1, 1.0, "1" and "1.0" are one patient. Blanks around an id do not count, nor does
+    the Unicode form of its letters; zeros in front and capitals do.
+    """
+    return table["patient_id"].map(_patient_id, na_action="ignore").astype(object)
+
+
+def _patient_id(value) -> str:
+    if isinstance(value, float | np.floating) and value.is_integer():
+        return str(int(value))
+    text = normalized(str(value).strip())
+    number = WHOLE_NUMBER.fullmatch(text)
+    return number[1] if number else text
 
 
 def check_manifest(manifest: pd.DataFrame) -> None:
@@ -80,18 +114,17 @@ def check_manifest(manifest: pd.DataFrame) -> None:
         empty = manifest.index[manifest[column].isna()]
         if len(empty):
             raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
-    strange = sorted(set(manifest["label"]) - set(LABELS))
-    if strange:
-        raise MammoError(f"Unknown labels {strange}; use {', '.join(LABELS)}.")
-    twice = manifest["path"][manifest.duplicated(["path", *(PATCH if "patch_size" in manifest else ())])]
+    _check_words(manifest["label"], LABELS, "labels")
+    if not manifest["path"].map(lambda path: isinstance(path, str | Path)).all():
+        raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
+    names = manifest.assign(path=manifest["path"].map(lambda path: normalized(str(path))))
+    twice = manifest["path"][names.duplicated(["path", *(PATCH if "patch_size" in manifest else ())])]
     if len(twice):
         raise MammoError(f"{len(twice)} images are listed twice, first {twice.iloc[0]}.")
     if "split" not in manifest:
         return
-    strange = sorted(set(manifest["split"].dropna()) - set(SPLITS))
-    if strange:
-        raise MammoError(f"Unknown splits {strange}; use {', '.join(SPLITS)}.")
-    splits = manifest.groupby("patient_id")["split"].nunique(dropna=False)
+    _check_words(manifest["split"].dropna(), SPLITS, "splits")
+    splits = manifest.groupby(patient_ids(manifest))["split"].nunique(dropna=False)
     leaking = splits.index[splits > 1]
     if len(leaking):
         raise MammoError(
@@ -100,27 +133,34 @@ def check_manifest(manifest: pd.DataFrame) -> None:
         )
 
 
+def _check_words(values: Iterable, known: tuple[str, ...], what: str) -> None:
+    strange = sorted({repr(value) for value in values if not (isinstance(value, str) and value in known)})
+    if strange:
+        raise MammoError(f"Unknown {what} {', '.join(strange)}; use {', '.join(known)}.")
+
+
 def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: int = 0) -> pd.DataFrame:
     """The manifest with a new `split` column, all images of a patient in one split.
 
     `fractions` are the shares of patients in train, validation and test, and sum to 1. Patients are
-    stratified by their gravest label, so that every split has its share of malignant ones.
+    stratified by their gravest label: every split has its share of malignant, benign and normal ones. Where the
+    patients of one label are too few for that, they are stratified by malignant or not.
     Raises MammoError where a split would lack one of the two classes.
     """
     check_manifest(manifest.drop(columns="split", errors="ignore"))
     if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
         raise MammoError(f"The three fractions must be positive and sum to 1, not {tuple(fractions)}.")
-    malignant = (manifest["label"] == "malignant").groupby(manifest["patient_id"].astype(str)).any().sort_index()
+    labels = _gravest_labels(manifest)
     try:
-        train, rest = _halve(malignant, fractions[1] + fractions[2], seed)
+        train, rest = _halve(labels, fractions[1] + fractions[2], seed)
         validation, test = _halve(rest, fractions[2] / (fractions[1] + fractions[2]), seed)
     except ValueError:
         raise MammoError(
-            f"{len(malignant)} patients, {int(malignant.sum())} of them malignant, are too few for three splits "
-            "with both classes in each."
+            f"{len(labels)} patients, {int((labels == CLASS_NAMES[1]).sum())} of them malignant, are too few for three "
+            "splits with both classes in each."
         ) from None
     split_of = {patient: s for s, part in zip(SPLITS, (train, validation, test), strict=True) for patient in part.index}
-    result = manifest.assign(split=manifest["patient_id"].astype(str).map(split_of))
+    result = manifest.assign(split=patient_ids(manifest).map(split_of))
     check_manifest(result)
     return result
 
@@ -130,27 +170,39 @@ def add_validation_split(manifest: pd.DataFrame, fraction: float = 0.2, seed: in
 
     Raises MammoError where there is no training part, or one of the two would lack a class.
     """
-    train = rows_in_split(manifest, "train")
-    malignant = (train["label"] == "malignant").groupby(train["patient_id"].astype(str)).any().sort_index()
+    labels = _gravest_labels(rows_in_split(manifest, "train"))
     try:
-        _, validation = _halve(malignant, fraction, seed)
+        _, validation = _halve(labels, fraction, seed)
     except ValueError:
-        raise MammoError(f"{len(malignant)} training patients are too few to take a validation from.") from None
-    moved = (manifest["split"] == "train") & manifest["patient_id"].astype(str).isin(validation.index)
+        raise MammoError(f"{len(labels)} training patients are too few to take a validation from.") from None
+    moved = (manifest["split"] == "train") & patient_ids(manifest).isin(validation.index)
     return manifest.assign(split=manifest["split"].mask(moved, "validation"))
 
 
-def _halve(malignant: pd.Series, fraction: float, seed: int) -> tuple[pd.Series, pd.Series]:
+def _gravest_labels(manifest: pd.DataFrame) -> pd.Series:
+    """The gravest label of each patient, by patient id in the order of the ids."""
+    gravity = manifest["label"].map(GRAVITY.index).groupby(patient_ids(manifest)).max().sort_index()
+    return gravity.map(dict(enumerate(GRAVITY)))
+
+
+def _halve(labels: pd.Series, fraction: float, seed: int) -> tuple[pd.Series, pd.Series]:
     from sklearn.model_selection import train_test_split  # costs a third of a second, which an answer need not wait for
 
-    first, second = train_test_split(malignant, test_size=fraction, random_state=seed, stratify=malignant)
-    if malignant.nunique() < 2 or first.nunique() < 2 or second.nunique() < 2:
+    malignant = labels == CLASS_NAMES[1]
+    try:
+        first, second = train_test_split(labels, test_size=fraction, random_state=seed, stratify=labels)
+    except ValueError:  # too few patients of one label
+        first, second = train_test_split(labels, test_size=fraction, random_state=seed, stratify=malignant)
+    if any(malignant[part.index].nunique() < 2 for part in (first, second)):
         raise ValueError("a class is missing")
     return first, second
 
 
 def rows_in_split(manifest: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The rows of one split; raises MammoError where there are none or the manifest leaks."""
+    """The rows of one split, with patient ids as text.
+
+    Raises MammoError where there are none, where one of the two classes is missing, or where the manifest leaks.
+    """
     check_manifest(manifest)
     rows = manifest[manifest["split"] == split] if "split" in manifest else manifest.iloc[:0]
     if rows.empty:
@@ -158,7 +210,14 @@ def rows_in_split(manifest: pd.DataFrame, split: str) -> pd.DataFrame:
             f"The manifest has no {split} images. Split it first: mammo.add_validation_split(manifest) where the owner "
             "has split it into train and test, else mammo.split_by_patient(manifest)."
         )
-    return rows
+    classes = set(class_indices(rows))
+    if len(classes) < len(CLASS_NAMES):
+        found = "malignant" if 1 in classes else "not malignant"
+        raise MammoError(
+            f"All {len(rows)} images of the {split} split are {found}. Both classes are needed in each split: add "
+            "images of the other one, or split again with mammo.split_by_patient(manifest)."
+        )
+    return rows.assign(patient_id=patient_ids(rows))
 
 
 def lesion_patches(lesions: pd.DataFrame, margin: float = MARGIN, side: float | None = None) -> pd.DataFrame:
