@@ -63,6 +63,14 @@ def test_all_files_that_cannot_be_used_are_named_at_once(demo, tmp_path):
         next(batches)
 
 
+def test_files_that_cannot_be_read_never_share_a_key(demo, tmp_path):
+    """What is cached under a key is used for every file with the same key."""
+    rows = demo.head(2).assign(path=[str(tmp_path / "one.png"), str(tmp_path / "two.png")])
+    first, second = ImageLoader(rows, (64, 64)).keys
+    assert first != second
+    assert not {first, second} & set(ImageLoader(rows, (64, 64)).keys)
+
+
 def test_the_next_one_is_read_meanwhile_and_no_more():
     read, released = [], threading.Event()
 

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import keras
@@ -7,7 +8,7 @@ import pytest
 import mammo
 from mammo.core.files import MACHINE
 from mammo.training import feature_cache
-from mammo.training.feature_cache import FeatureCache, make_room
+from mammo.training.feature_cache import FeatureCache, cache_folder, make_room
 
 
 class Source:
@@ -186,3 +187,59 @@ def test_values_beyond_its_numbers_are_refused(tmp_path):
     with pytest.raises(mammo.MammoError, match="Choose other weights"):
         FeatureCache(network(1e5), Source(), tmp_path).compute("test")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("where", ["home", "MAMMO_CACHE", "given"])
+def test_a_cache_that_cannot_be_made_is_said(tmp_path, monkeypatch, where):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.delenv("MAMMO_CACHE")
+    if where == "home":
+        monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    if where == "MAMMO_CACHE":
+        monkeypatch.setenv("MAMMO_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(mammo.MammoError, match=r"cannot be written \(Not a directory\).*\$MAMMO_CACHE"):
+        cache_folder(tmp_path / "file" / "cache" if where == "given" else None)
+
+
+def test_an_account_without_a_home_is_told_what_to_set(monkeypatch):
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("MAMMO_CACHE")
+    monkeypatch.setattr(feature_cache.Path, "expanduser", no_home)
+    with pytest.raises(mammo.MammoError, match=r"no home folder.*\$MAMMO_CACHE"):
+        cache_folder()
+
+
+def test_the_home_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MAMMO_CACHE", "~/films")
+    assert cache_folder() == tmp_path / "films"
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(path, write):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(feature_cache, "write_atomically", full)
+    with pytest.raises(mammo.MammoError, match=r"No space left.*\$MAMMO_CACHE"):
+        FeatureCache(network(), Source(), tmp_path).compute("test")
+
+
+def test_what_can_neither_be_read_nor_marked_is_computed_again(tmp_path, monkeypatch):
+    data = FeatureCache(network(), Source(), tmp_path)
+    data.compute("test")
+    path = data._path(3)
+
+    def broken(self):
+        if self == path:
+            raise OSError(errno.EIO, "Input/output error")
+        return self.open("rb").read()
+
+    monkeypatch.setattr(feature_cache.Path, "read_bytes", broken)
+    monkeypatch.setattr(
+        feature_cache.os, "utime", lambda path: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only"))
+    )
+    source = Source()
+    np.testing.assert_array_equal(FeatureCache(network(), source, tmp_path)[range(8)], EXPECTED)
+    assert source.asked == [3]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -82,9 +83,9 @@ class ImageLoader:
 
     @cached_property
     def _contents(self) -> list[str]:
-        """The SHA-256 of every file."""
+        """The SHA-256 of every file; of one that cannot be read, a number that no other file has."""
         with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(_sha256_or_nothing, self.paths))
+            return list(pool.map(_sha256, self.paths))
 
     @cached_property
     def keys(self) -> list[str]:
@@ -96,8 +97,11 @@ class ImageLoader:
         ]
 
 
-def _sha256_or_nothing(path: Path) -> str:
-    return sha256_of(path) if path.is_file() else "0" * 64  # reading it will say what is wrong
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return uuid.uuid4().hex * 2  # reading it will say what is wrong
 
 
 def augment(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from mammo.core.backend import keras, native_precision, without_stderr
-from mammo.core.files import write_arrays
+from mammo.core.files import read_arrays, write_arrays
 from mammo.core.manifest import class_indices
 from mammo.data.image_loader import ImageLoader
 from mammo.evaluation.calibration import log_odds
@@ -180,11 +179,5 @@ class FineTunedClassifier(CVClassifier):
 
 def _read_scores(path: Path, count: int) -> np.ndarray | None:
     """Cached scores; None where there are none or the file is damaged."""
-    if not mark_used(path):
-        return None
-    try:
-        with np.load(path) as file:
-            scores = file["scores"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        return None
-    return scores if scores.shape == (count,) and np.isfinite(scores).all() else None
+    scores = read_arrays(path).get("scores") if mark_used(path) else None
+    return scores if scores is not None and scores.shape == (count,) and np.isfinite(scores).all() else None

@@ -6,8 +6,8 @@
 
 One file an item, under a name that stands for all that its values depend on: the image's content, the preprocessing and
 the libraries it uses, the augmentation, the network's weights and number format. The folder holds 10 GB at most
-($MAMMO_CACHE_GB): what was not used for longest is deleted first. Interrupted work goes on where it was; a damaged file
-is computed again.
+($MAMMO_CACHE_GB): what was not used for longest is deleted first. Interrupted work goes on where it was; a file that is
+damaged or cannot be read is computed again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,29 @@ OWN = re.compile(r"[0-9a-f]{64}(\.[0-9a-f-]+\.partial)?$")  # the names of its f
 
 
 def cache_folder(folder=None) -> Path:
-    """`folder`, else $MAMMO_CACHE, else .cache/mammo in the home folder."""
-    return Path(folder or os.environ.get("MAMMO_CACHE") or Path.home() / ".cache" / "mammo")
+    """`folder`, else $MAMMO_CACHE, else .cache/mammo in the home folder; made where it is not there.
+
+    Raises MammoError where it cannot be made.
+    """
+    try:
+        folder = Path(folder or os.environ.get("MAMMO_CACHE") or "~/.cache/mammo").expanduser()
+    except RuntimeError:  # an account without a home folder, as in containers
+        raise MammoError("This account has no home folder for the cache. Set $MAMMO_CACHE to a folder.") from None
+    with errors_of_cache(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def errors_of_cache(folder: Path):
+    """Raise MammoError that says what to do where the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise MammoError(
+            f"The cache in {folder} cannot be written ({error.strerror or error}). Set $MAMMO_CACHE to a folder that "
+            "can, or give one as `cache`."
+        ) from None
 
 
 class FeatureCache:
@@ -92,15 +113,16 @@ class FeatureCache:
     def _keep(self, items, values: np.ndarray) -> None:
         for item, value in zip(items, values, strict=True):
             path, data = self._path(item), value.tobytes()
-            write_atomically(
-                path, lambda part, data=data: part.write_bytes(data + zlib.crc32(data).to_bytes(4, "little"))
-            )
+            with errors_of_cache(self.folder):
+                write_atomically(
+                    path, lambda part, data=data: part.write_bytes(data + zlib.crc32(data).to_bytes(4, "little"))
+                )
 
     def _read(self, item: int) -> np.ndarray | None:
-        """What was kept; None where nothing was, or it is damaged."""
+        """What was kept; None where nothing was, or it is damaged or cannot be read."""
         try:
             data = self._path(item).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         if zlib.crc32(data[:-4]).to_bytes(4, "little") != data[-4:] or len(data) != 2 * np.prod(self.shape) + 4:
             return None
@@ -114,12 +136,9 @@ def iterate_batches(values) -> Iterator[np.ndarray]:
 
 def mark_used(path: Path) -> bool:
     """Whether the file is there; if so it counts as used now."""
-    with suppress(PermissionError):  # another user's may be read, and is not ours to mark
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return False
-    return path.is_file()
+    with suppress(OSError):  # another user's may be read, and is not ours to mark; nor is a read-only disk
+        os.utime(path)
+    return os.path.isfile(path)
 
 
 def model_digest(network) -> str:
@@ -147,11 +166,12 @@ def make_room(folder: Path, needed: int, keep: set[Path]) -> bool:
 
     Whatever else lies in the folder is not touched: somebody may have named one that holds their films.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with errors_of_cache(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     files = {}
     for path in folder.glob("*/*"):
         if OWN.match(path.name) and (is_abandoned(path) or path.suffix != ".partial"):
-            with suppress(FileNotFoundError):  # another process makes room, too
+            with suppress(OSError):  # another process makes room, too
                 files[path] = path.stat()
     held = sum(stat.st_size for stat in files.values())
     allowed = min(limit(), shutil.disk_usage(folder).free + held - LEFT_FREE)
@@ -160,6 +180,7 @@ def make_room(folder: Path, needed: int, keep: set[Path]) -> bool:
     for path in sorted(files.keys() - keep, key=lambda path: files[path].st_mtime):
         if held + needed <= allowed:
             break
-        path.unlink(missing_ok=True)
+        with errors_of_cache(folder):
+            path.unlink(missing_ok=True)
         held -= files[path].st_size
     return True
