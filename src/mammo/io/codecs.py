@@ -9,12 +9,15 @@ import os
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydicom import uid
 
 from mammo.core.errors import MammoError
+from mammo.io.decoding import decoding
+from mammo.io.header import integer
 from mammo.io.mammogram import check_size
 
 DECODERS = {
@@ -31,13 +34,15 @@ DECODERS = {
     uid.HTJ2KLosslessRPCL: "jpeg2k_decode",
     uid.HTJ2K: "jpeg2k_decode",
 }
+LOSSY = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K}
 OPTIONS = {"jpeg2k_decode": {"numthreads": os.cpu_count()}}
 START_OF_JPEG, START_OF_SCAN = b"\xff\xd8", 0xDA
-STARTS_OF_FRAME = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG-LS, and the kinds of JPEG
+JPEG_LS = 0xF7
+STARTS_OF_FRAME = {JPEG_LS, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG-LS, and the kinds of JPEG
 
 
 def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarray:
-    """The grey values (height, width), or (height, width, 3), of a frame in this transfer syntax.
+    """The values (height, width), or (height, width, 3), of a frame in this transfer syntax, with all bits it has.
 
     RLE of a single channel only.
     Raises MammoError where there is no decoder for it, or where the frame states an absurd size.
@@ -55,39 +60,52 @@ def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarra
             f"{path.name} is compressed as {syntax.name}, for which no decoder is installed. "
             "Install it with `pip install imagecodecs`, or export the image uncompressed."
         ) from None
-    signed = int(header.PixelRepresentation) == 1
+    rows, columns = integer(header, "Rows"), integer(header, "Columns")
     if syntax == uid.RLELossless:
-        kind = np.dtype(f"<{'i' if signed else 'u'}{header.BitsAllocated // 8}")
-        room = np.empty(header.Rows * header.Columns * kind.itemsize, np.uint8)
-        values = decode(frame, kind, out=room).view(kind).reshape(header.Rows, header.Columns)  # fails where some lack
-    else:
-        _check_stated_size(path, frame)
+        kind = "i" if integer(header, "PixelRepresentation") == 1 else "u"
+        with decoding(path):
+            dtype = np.dtype(f"<{kind}{integer(header, 'BitsAllocated', 16) // 8}")
+            room = np.empty(rows * columns * dtype.itemsize, np.uint8)
+            return decode(frame, dtype, out=room).view(dtype).reshape(rows, columns)  # fails where some lack
+    check_stated_size(path, frame)
+    with decoding(path):
         values = decode(frame, **OPTIONS.get(DECODERS[syntax], {}))
-    found = f"{values.shape[1]} x {values.shape[0]}"
-    if values.shape[:2] != (header.Rows, header.Columns):
-        raise ValueError(f"{header.Columns} x {header.Rows} pixels announced, {found} found")
-    bits = int(header.BitsStored)
-    if signed and values.dtype.kind == "u":  # the frame does not know that it is signed
-        values = (values.astype(np.uint16) << (16 - bits)).view(np.int16) >> (16 - bits)
-    low = -(2 ** (bits - 1)) if signed else 0
-    return np.clip(values, low, low + 2**bits - 1, out=values)  # lossy compression overshoots
+    if values.shape[:2] != (rows, columns):
+        raise MammoError(
+            f"{path.name} is damaged: its header announces {columns} x {rows} pixels, and {values.shape[1]} x "
+            f"{values.shape[0]} were found. Copy or export it again."
+        )
+    return values
 
 
-def _check_stated_size(path: Path, frame: bytes) -> None:
+def check_stated_size(path: Path, frame: bytes) -> None:
     """A frame states its own size, whatever the header of the file says."""
-    if frame.startswith(START_OF_JPEG):
-        _check_jpeg_size(path, frame)
+    stated = jpeg_frame(frame)
+    if stated is not None:
+        check_size(path, stated.width, stated.height)
     else:
-        with suppress(UnidentifiedImageError, OSError, SyntaxError), Image.open(BytesIO(frame)) as picture:
+        with decoding(path), suppress(UnidentifiedImageError), Image.open(BytesIO(frame)) as picture:
             check_size(path, *picture.size)
 
 
-def _check_jpeg_size(path: Path, frame: bytes) -> None:
-    """From marker to marker up to the scan, as decoders go. (Pillow refuses 12 bits, and so cannot tell their size.)"""
-    at = frame.find(b"\xff", len(START_OF_JPEG))
-    while 0 <= at < len(frame) - 9 and frame[at + 1] != START_OF_SCAN:
-        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
+class JPEGFrame(NamedTuple):
+    """What the first frame header of a JPEG or JPEG-LS states."""
+
+    marker: int
+    height: int
+    width: int
+
+
+def jpeg_frame(data: bytes) -> JPEGFrame | None:
+    """The frame header, from marker to marker up to the scan, as decoders go; None where there is none.
+
+    (Pillow refuses 12 bits, and so cannot tell their size; tifffile's `jpeg_shape` does not know JPEG-LS.)
+    """
+    at = data.find(b"\xff", len(START_OF_JPEG)) if data.startswith(START_OF_JPEG) else -1
+    while 0 <= at < len(data) - 9 and data[at + 1] != START_OF_SCAN:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker in STARTS_OF_FRAME:
-            check_size(path, *(int.from_bytes(frame[at + n : at + n + 2], "big") for n in (7, 5)))
+            return JPEGFrame(marker, *(int.from_bytes(data[at + n : at + n + 2], "big") for n in (5, 7)))
         is_segment = marker not in (0x00, 0x01, 0xFF) and not 0xD0 <= marker <= 0xD9
-        at = frame.find(b"\xff", at + 2 + length if is_segment else at + 1)
+        at = data.find(b"\xff", at + 2 + length if is_segment else at + 1)
+    return None

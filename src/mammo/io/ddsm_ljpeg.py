@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from mammo.core.errors import MammoError
+from mammo.io.decoding import decoding, read_bytes
 from mammo.io.mammogram import Mammogram, check_size, scale_to_unit
 
 NAME = re.compile(r"([A-D])_(\d+)_(\d+)\.((?:LEFT|RIGHT)_(?:CC|MLO))", re.IGNORECASE)
@@ -49,7 +50,7 @@ def read_ics(path) -> dict:
     Raises MammoError where it names no view.
     """
     path = Path(path)
-    text = path.read_text(encoding="latin-1")
+    text = read_bytes(path).decode("latin-1")
     facts = {}
     for line in text.splitlines():
         word, _, rest = line.strip().partition(" ")
@@ -69,11 +70,10 @@ def read_ics(path) -> dict:
     return facts
 
 
-def read_ljpeg(path: Path) -> Mammogram:
+def read_ljpeg(path: Path, data: bytes) -> Mammogram:
     """Read one film; raises MammoError where it is cut off, not lossless JPEG, or not of the size announced."""
     import imagecodecs  # takes a tenth of a second, which other formats need not wait for
 
-    data = path.read_bytes()
     frame, scan = data.find(START_OF_FRAME), data.find(START_OF_SCAN)
     if frame < 0 or scan < 0:
         raise MammoError(f"{path.name} is no lossless JPEG of DDSM. Download it again.")
@@ -85,7 +85,8 @@ def read_ljpeg(path: Path) -> Mammogram:
             "Convert it with that codec (pvrg-jpeg) first."
         )
     check_size(path, *(int.from_bytes(data[frame + n : frame + n + 2], "big") for n in (7, 5)))
-    grey = imagecodecs.jpeg8_decode(data)
+    with decoding(path):
+        grey = imagecodecs.jpeg8_decode(data)
     if grey.ndim != 2:
         raise MammoError(f"{path.name} has {grey.shape[-1]} channels; a film of DDSM has one. Download it again.")
     name = NAME.match(path.name)

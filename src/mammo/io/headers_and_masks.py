@@ -5,6 +5,7 @@ Nothing but size, side and view leaves a header.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +13,32 @@ import pydicom
 from PIL import Image
 
 from mammo.core.errors import MammoError
-from mammo.io.dicom import laterality_of, looks_like_dicom, view_of
+from mammo.io.decoding import START, decoding, read_bytes
+from mammo.io.dicom import looks_like_dicom
+from mammo.io.examination import laterality_of, view_of
 from mammo.io.mammogram import check_size
 
 NEARLY = 16  # of 255 grey levels; a mask that went through JPEG is not quite black and white
 
 
 def image_size(path) -> tuple[int, int]:
-    """Height and width in pixels; raises MammoError where the file states none."""
+    """Height and width in pixels; raises MammoError where the file cannot be read or states none."""
     path = Path(path)
-    try:
-        if looks_like_dicom(path):
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"], force=True)
+    start = read_bytes(path, START)
+    with decoding(path), path.open("rb") as file:
+        if looks_like_dicom(start):
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Rows", "Columns"], force=True)
             return int(header.Rows), int(header.Columns)
-        with Image.open(path) as picture:
+        with Image.open(file) as picture:
             return picture.size[::-1]
-    except Exception as error:  # a damaged file fails anywhere inside the decoders
-        raise MammoError(f"{path} does not say its size ({error}). Download it again.") from None
 
 
 def side_and_view(path) -> tuple[str | None, str | None]:
     """`"L"` or `"R"`, and `"CC"`, `"MLO"` or another view, as a DICOM header says; None where it does not."""
     path = Path(path)
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-    except Exception as error:  # so does this
-        raise MammoError(f"{path} is no DICOM file ({error}). Download it again.") from None
+    read_bytes(path, START)  # says what hinders reading
+    with decoding(path), path.open("rb") as file:
+        header = pydicom.dcmread(file, stop_before_pixels=True)
     return laterality_of(header), view_of(header) or None
 
 
@@ -57,13 +58,12 @@ def is_mask(path) -> bool:
 def _values(path) -> np.ndarray:
     path = Path(path)
     check_size(path, *image_size(path))
-    try:
-        if looks_like_dicom(path):
-            return pydicom.dcmread(path, force=True).pixel_array
-        with Image.open(path) as picture:
+    data = read_bytes(path)
+    with decoding(path):
+        if looks_like_dicom(data):
+            return pydicom.dcmread(BytesIO(data), force=True).pixel_array
+        with Image.open(BytesIO(data)) as picture:
             return np.asarray(picture.convert("L"))
-    except Exception as error:  # and this
-        raise MammoError(f"{path} cannot be read ({error}). Download it again.") from None
 
 
 def _black_and_white(values: np.ndarray) -> bool:

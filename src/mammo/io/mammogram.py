@@ -12,6 +12,14 @@ from mammo.core.errors import MammoError
 MIN_SIDE = 100  # pixels; the smallest published lesion crops of whole breasts are larger
 MAX_PIXELS = 100_000_000  # three times the largest mammogram: more is a mistake or an attack
 MOSTLY_WHITE = 0.4  # share of pixels; of 577 real mammograms none reaches it, and turned round 559 exceed it
+LEAST_CONTRAST = 0.01  # of the range from black to white; below it an image is blank
+SAMPLED = 17  # one pixel in so many shows which values an image has
+FAR = 4  # times; no tissue is so much brighter than all that is between
+SMALLER_THAN_A_BREAST = 0.03  # of the pixels
+OUTLIERS = (
+    "{} pixels (hot pixels or a label?) are far from all others, which reach from {:g} to {:g}; they do not set the "
+    "grey scale and are shown black or white."
+)
 INVERTED = (
     "Much of the image is white, as if its greys were inverted. Dense tissue must be bright, the background dark."
 )
@@ -39,23 +47,78 @@ class Mammogram:
     warnings: tuple[str, ...] = ()
 
 
-def scale_to_unit(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+@dataclass(frozen=True)
+class Samples:
+    """The values of a picture as its file has them."""
+
+    pixels: np.ndarray
+    """(height, width) or (height, width, 3)."""
+    format: str
+    orientation: int = 1
+    """As Exif and TIFF number it; 1 is upright."""
+    inverted: bool = False
+    """True where the file says that the lowest value is white."""
+    alpha: np.ndarray | None = None
+    """(height, width)."""
+
+
+def scale_to_unit(pixels: np.ndarray, low: float | None = None, high: float | None = None) -> tuple[np.ndarray, int]:
     """Grey values of any type -> float32 in [0, 1], and the number of bits they use.
 
     12-bit data in a 16-bit file would come out black if divided by 65,535, so whole numbers are divided
     by the full scale of the bits that occur (8, 10, 12, 14 or 16). Signed values are shifted to start at
     0; fractions that leave [0, 1] are stretched between their lowest and highest value, and count as 32 bits.
+    `low` and `high` are the lowest and highest value that count; what is beyond becomes 0 or 1.
     """
     values = np.asarray(pixels)
-    low, high = float(values.min()), float(values.max())
-    if np.issubdtype(values.dtype, np.integer) or (high > 1 and (values == np.rint(values)).all()):
+    whole = np.issubdtype(values.dtype, np.integer)
+    beyond = low is not None
+    low, high = (float(values.min()), float(values.max())) if low is None else (low, high)
+    if whole or (high > 1 and (values == np.rint(values)).all()):
         shift = min(low, 0.0)
         bits = next((n for n in (8, 10, 12, 14, 16) if high - shift < 2**n), None)
         full = 2.0**bits - 1 if bits else high - shift
-        return ((values - shift) / full).astype(np.float32), bits or 32
-    if low < 0 or high > 1:
-        return ((values - low) / (high - low)).astype(np.float32), 32
-    return values.astype(np.float32), 32
+        scaled, bits = (values - shift) / full, bits or 32
+    elif low < 0 or high > 1 or high < LEAST_CONTRAST:
+        scaled, bits = (values - low) / ((high - low) or 1), 32
+    else:
+        scaled, bits = values, 32
+    return (np.clip(scaled, 0, 1) if beyond else scaled).astype(np.float32), bits
+
+
+def depth_limits(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
+    """The lowest and the highest value that decide about the depth of an image.
+
+    Hot pixels and labels do not decide; where there are any, a warning is added to `notes`.
+    """
+    low, high = float(values.min()), float(values.max())
+    is_fraction = low >= 0 and high <= 1
+    if values.dtype.itemsize == 1 or is_fraction or not np.isfinite([low, high]).all():
+        return low, high
+    highest = _highest(values, min(low, 0))
+    lowest = -_highest(-values.astype(np.float64), -highest) if low < 0 else low
+    outside = np.count_nonzero(values > highest) + np.count_nonzero(values < lowest)
+    if outside:
+        notes.append(OUTLIERS.format(outside, lowest, highest))
+    return lowest, highest
+
+
+def _highest(values: np.ndarray, floor: float) -> float:
+    """The highest value above `floor`, without the few (fewer than a breast has pixels) that lie far above all others.
+
+    Far means: none lies between, and they are at more than `FAR` times the height of the others.
+    """
+    top = float(values.max())
+    some = np.unique(values.ravel()[::SAMPLED]).astype(np.float64)
+    levels = np.append(some[(some > floor) & (some < top)], top) - floor
+    narrowest = 255 if np.issubdtype(values.dtype, np.integer) else 0  # less than 8 bits is no depth
+    for gap in np.flatnonzero(levels[1:] > FAR * np.maximum(levels[:-1], narrowest)):
+        is_above = values > floor + np.sqrt(levels[gap] * levels[gap + 1])
+        height = float(values[~is_above].max()) - floor
+        nearest = float(values[is_above].min()) - floor
+        if is_above.mean() < SMALLER_THAN_A_BREAST and nearest > FAR * max(height, narrowest):
+            return floor + height
+    return top
 
 
 def grey_from_channels(pixels: np.ndarray, path: Path) -> np.ndarray:
@@ -76,6 +139,19 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise MammoError(f"{path.name} claims {width} x {height} pixels, more than any mammogram. It was not opened.")
 
 
+def frame_index(path: Path, frame: int | None, count: int, kind: str, otherwise: str) -> int:
+    """The index of the chosen frame or page; raises MammoError where there are several and none is chosen."""
+    if count > 1 and frame is None:
+        raise MammoError(
+            f"{path.name} holds {count} {kind}. Choose one with frame=0 to frame={count - 1}, as in "
+            f"classifier.predict(path, frame={count // 2}), or {otherwise}."
+        )
+    if frame is not None and not 0 <= frame < count:
+        has = "one image, frame 0," if count == 1 else f"frames 0 to {count - 1},"
+        raise MammoError(f"{path.name} has {has} and no frame {frame}.")
+    return frame or 0
+
+
 def checked(mammogram: Mammogram) -> Mammogram:
     """The same mammogram, with a warning where its greys seem inverted; raises MammoError where it cannot be one."""
     image, name = mammogram.image, mammogram.file
@@ -88,9 +164,10 @@ def checked(mammogram: Mammogram) -> Mammogram:
     low, high = float(image.min()), float(image.max())  # both are NaN where any pixel is
     if not np.isfinite([low, high]).all():
         raise MammoError(f"{name} has pixels that are not numbers (NaN or infinity). Export it again.")
-    if high - low < 0.01:
+    if high - low < LEAST_CONTRAST:
         raise MammoError(f"{name} is blank: all its pixels are nearly the same. Export it again.")
     some = image[::4, ::4]
-    if (some > np.percentile(some, 99) - 0.1).mean() > MOSTLY_WHITE:
+    bright = float(np.percentile(some, 99))
+    if (some > bright - 0.1 * (bright - low)).mean() > MOSTLY_WHITE:  # a dim image has its white where it ends
         return replace(mammogram, warnings=(*mammogram.warnings, INVERTED))
     return mammogram
