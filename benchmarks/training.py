@@ -32,7 +32,7 @@ from mammo.core.manifest import class_indices
 from mammo.data.image_loader import load_images
 from mammo.models.resnet50 import HEAD
 from mammo.training.checkpoint import Checkpoint
-from mammo.training.fine_tuning import one_hot
+from mammo.training.feature_batches import one_hot
 
 SIZE, EPOCHS, BATCH, TUNING_BATCH, RATE = (224, 224), 10, 32, 16, 1e-5
 

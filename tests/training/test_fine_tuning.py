@@ -11,7 +11,7 @@ from mammo.data import image_loader
 from mammo.models.resnet50 import HEAD
 from mammo.training import checkpoint
 from mammo.training.checkpoint import Checkpoint
-from mammo.training.fine_tuning import FeatureBatches, class_weights
+from mammo.training.feature_batches import FeatureBatches, class_weights
 
 pytestmark = pytest.mark.training
 
@@ -61,7 +61,7 @@ def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_pa
         lambda *given, **more: at_the_start.pop() if at_the_start else evaluate(*given, **more),
     )
     before = weights_by_layer(fresh_model)
-    mammo.fine_tune(fresh_model, table, epochs=1)
+    assert not mammo.fine_tune(fresh_model, table, epochs=1)["restored"]
     changed = changed_layers(before, weights_by_layer(fresh_model))
     assert all(name.startswith("conv5_") or name in HEAD for name in changed)
     assert {"conv5_block1_1_conv", "conv5_block3_3_conv", *HEAD} <= changed
@@ -139,7 +139,7 @@ def test_resumed_training_remembers_its_best_epoch_and_its_patience(fresh_model,
 
 
 def test_training_with_other_settings_starts_anew(fresh_model, demo, monkeypatch, capsys):
-    """Another patience, rate or batch size, or an image that has moved from training to validation."""
+    """Another patience, rate, batch size or seed, or an image that has moved from training to validation."""
     start = fresh_model.get_weights()
     with monkeypatch.context() as patched:
         interrupt(patched, after=2)
@@ -152,10 +152,11 @@ def test_training_with_other_settings_starts_anew(fresh_model, demo, monkeypatch
         (demo, {"patience": 2}),
         (demo, {"learning_rate": 2e-3}),
         (demo, {"batch_size": 16}),
+        (demo, {"seed": 1}),
         (moved, {}),
     ):
         fresh_model.set_weights(start)
-        mammo.train_head(fresh_model, manifest, epochs=1, n_augmentations=0, **options)
+        mammo.train_head(fresh_model, manifest, epochs=3, n_augmentations=0, **options)
     assert "Resumed" not in capsys.readouterr().out
     (file,) = RUNS.iterdir()
     file.unlink()
@@ -182,10 +183,13 @@ def test_a_damaged_checkpoint_is_left_aside(fresh_model, demo, monkeypatch, caps
         with pytest.raises(KeyboardInterrupt):
             mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0)
     (file,) = RUNS.iterdir()
-    file.write_bytes(file.read_bytes()[:1000])
-    fresh_model.set_weights(start)
-    assert len(mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0)["loss"]) == 3
-    assert "Resumed" not in capsys.readouterr().out
+    whole = file.read_bytes()
+    for damaged in (whole[:1000], whole[:-1000], whole[:5000] + bytes(500) + whole[5500:], b"", b"no archive"):
+        file.write_bytes(damaged)
+        fresh_model.set_weights(start)
+        assert len(mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0)["loss"]) == 3
+        assert "Resumed" not in capsys.readouterr().out
+        assert not file.exists(), "the training has ended"
 
 
 def test_a_loss_that_is_no_number_is_reported(fresh_model, demo, monkeypatch):
@@ -195,16 +199,57 @@ def test_a_loss_that_is_no_number_is_reported(fresh_model, demo, monkeypatch):
     assert not changed_layers(before, weights_by_layer(fresh_model))
 
 
-def test_each_epoch_has_its_own_order_and_every_image_once():
-    batches = FeatureBatches(np.arange(10.0), np.arange(10), np.zeros(10, int), batch_size=4, seed=0)
-    first = [batches[index][0] for index in range(len(batches))]
-    batches.set_epoch(1)
-    second = [batches[index][0] for index in range(len(batches))]
-    assert [len(batch) for batch in first] == [4, 4, 2]
-    assert sorted(np.concatenate(first)) == sorted(np.concatenate(second)) == list(range(10))
-    assert list(np.concatenate(first)) != list(np.concatenate(second))
-    again = FeatureBatches(np.arange(10.0), np.arange(10), np.zeros(10, int), batch_size=4, seed=0)
-    np.testing.assert_array_equal(again[0][0], first[0])
+@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
+def test_training_images_are_shuffled_in_every_epoch_and_validation_images_never(fresh_model, demo, monkeypatch, stage):
+    seen, inner = {}, FeatureBatches.__getitem__
+
+    def spy(self, index):
+        batch = inner(self, index)
+        seen.setdefault((len(self.items), self.epoch), {})[index] = batch[0]
+        return batch
+
+    monkeypatch.setattr(FeatureBatches, "__getitem__", spy)
+    stage(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=0.0)
+    train, validation = (int((demo.split == split).sum()) for split in ("train", "validation"))
+    assert seen.keys() == {(train, 0), (train, 1), (validation, 0)}
+    first, second = (np.concatenate(list(seen[train, epoch].values())) for epoch in (0, 1))
+    assert first.shape == second.shape
+    assert (first != second).any()
+
+
+def weighted_loss(model, demo, split):
+    """The mean loss of a split's images, in which both classes of the training images count the same."""
+    weights = class_weights((demo[demo.split == "train"].label == "malignant").to_numpy().astype(int))
+    scored = mammo.predict_manifest(model, demo[demo.split == split])
+    malignant = (scored.label == "malignant").to_numpy()
+    p = np.clip(np.where(malignant, scored.probability, 1 - scored.probability), 1e-7, 1)
+    return np.mean(-np.log(p) * weights[malignant.astype(int)])
+
+
+@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
+def test_the_loss_that_trains_and_the_loss_that_stops_are_weighted_alike(fresh_model, demo, stage):
+    """A fifth of the images is malignant. At a rate of 0 nothing is learned, so the losses are those of the start."""
+    history = stage(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=0.0, precision="float32")
+    assert history["loss"] == [pytest.approx(weighted_loss(fresh_model, demo, "train"), rel=0.01)]
+    assert history["val_loss"] == [pytest.approx(weighted_loss(fresh_model, demo, "validation"), rel=0.01)]
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_training_stops_when_the_patience_is_used_up(fresh_model, demo, patience):
+    """At a rate of 0 no epoch is better than the first."""
+    options = {"epochs": 9, "patience": patience, "n_augmentations": 0, "learning_rate": 0.0}
+    assert len(mammo.train_head(fresh_model, demo, **options)["loss"]) == 1 + patience
+    tuned = mammo.fine_tune(fresh_model, demo, **options)
+    assert len(tuned["loss"]) == 1 + patience
+    assert tuned["restored"], "the start is measured with the same loss"
+
+
+@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
+@pytest.mark.parametrize("name", ["epochs", "patience", "batch_size"])
+def test_settings_that_would_train_nothing_are_refused(model, demo, stage, name):
+    for value in (0, -1):
+        with pytest.raises(mammo.MammoError, match=f"{name} is {value}. Set it to 1 or more"):
+            stage(model, demo, **{name: value})
 
 
 def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
@@ -234,7 +279,7 @@ def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
         fresh_model, demo, epochs=5, n_augmentations=0, learning_rate=3e-5
     )  # else one class for all is better
     before = weights_by_layer(fresh_model)
-    mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=0.1)
+    assert mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=0.1)["restored"]
     assert not changed_layers(before, weights_by_layer(fresh_model))
     assert "left as it was" in capsys.readouterr().out
 
@@ -260,19 +305,9 @@ def test_the_seed_decides(fresh_model, demo):
 
 
 def test_the_best_epoch_is_kept(fresh_model, demo):
-    history = mammo.train_head(fresh_model, demo, epochs=12, n_augmentations=0, patience=2, learning_rate=1e-4)
-    scored = mammo.predict_manifest(fresh_model, demo[demo.split == "validation"])
-    truth = (scored.label == "malignant").to_numpy()
-    p = np.clip(np.where(truth, scored.probability, 1 - scored.probability), 1e-7, 1)
-    assert -np.log(p).mean() == pytest.approx(min(history["val_loss"]), rel=0.01)
-
-
-def test_class_weights_balance():
-    classes = np.array([0] * 90 + [1] * 10)
-    weights = class_weights(classes)
-    assert weights[0] * 90 == pytest.approx(weights[1] * 10)
-    assert class_weights(np.array([0, 1])) == {0: 1, 1: 1}
-    assert np.isfinite(list(class_weights(np.array([0, 0])).values())).all()
+    options = {"patience": 2, "n_augmentations": 0, "learning_rate": 1e-4, "precision": "float32"}
+    history = mammo.train_head(fresh_model, demo, epochs=12, **options)
+    assert weighted_loss(fresh_model, demo, "validation") == pytest.approx(min(history["val_loss"]), rel=0.01)
 
 
 def test_a_manifest_without_splits_is_refused(model, demo):

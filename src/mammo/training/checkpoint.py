@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from mammo.core.backend import keras
-from mammo.core.files import write_arrays
+from mammo.core.files import read_arrays, write_arrays
 from mammo.training.feature_cache import make_room
 
 SAVE_EVERY_S = 60  # writing takes a second or two
@@ -44,10 +43,8 @@ class Checkpoint(keras.callbacks.Callback):
         0, and nothing is restored, where nothing was saved or the file is damaged. A training of more epochs than now
         is left for later: this one starts anew and does not touch its file.
         """
-        try:
-            with np.load(self.path) as file:
-                arrays = dict(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        arrays = read_arrays(self.path)
+        if not arrays:
             return 0
         state = json.loads(str(arrays.pop("state")))
         done = len(state["history"]["loss"])

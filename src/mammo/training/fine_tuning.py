@@ -5,7 +5,8 @@
     tuned = mammo.fine_tune(model, manifest)
 
 Both take the manifest with its `split` column, learn from `train`, stop by `validation`, and never open `test`. They
-change the model in place and return its history: a dict of lists, one value an epoch.
+change the model in place and return its history: a dict of lists, one value an epoch. The loss of both splits is
+weighted by class (`feature_batches.class_weights`): what stops the training is what trains.
 
 The frozen part of the network runs once: its features of each image and of its augmentations are cached on disk
 (`feature_cache`), and both stages train on them with `model.fit`. The same call goes on where it was interrupted.
@@ -15,7 +16,6 @@ Memory does not grow with the data set.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,11 @@ from tqdm.keras import TqdmCallback
 
 from mammo.core.backend import keras, native_precision
 from mammo.core.errors import MammoError
-from mammo.core.manifest import CLASS_NAMES, class_indices, rows_in_split
+from mammo.core.manifest import class_indices, rows_in_split
 from mammo.data.image_loader import ImageLoader
 from mammo.models.saved_model import image_size_of
 from mammo.training.checkpoint import Checkpoint
+from mammo.training.feature_batches import TrainingData
 from mammo.training.feature_cache import FeatureCache, cache_folder, model_digest
 from mammo.training.frozen_backbone import (
     POLICIES,
@@ -38,7 +39,7 @@ from mammo.training.frozen_backbone import (
     frozen_stages,
 )
 
-RECIPE = 1  # raise it whenever the same images and settings would be trained otherwise
+RECIPE = 2  # raise it whenever the same images and settings would be trained otherwise
 
 
 def train_head(
@@ -62,14 +63,15 @@ def train_head(
     manifest : DataFrame
         With its `split` column.
     epochs : int
-        At most.
+        At most; 1 or more.
     learning_rate : float
         Of Adam.
     n_augmentations : int
         Each training image is seen as it is and in so many augmented versions.
     batch_size : int
     patience : int
-        Training stops when the validation loss has not fallen for so many epochs, and goes back to the best epoch.
+        Training stops when the validation loss has not fallen for so many epochs, 1 or more, and goes back to the best
+        epoch.
     seed : int
         Of the augmentations and of the order of batches.
     cache : path, optional
@@ -80,13 +82,15 @@ def train_head(
     Returns
     -------
     dict of list
-        `loss`, `auc`, `accuracy` and the same with `val_`, one value an epoch.
+        `loss`, `auc`, `accuracy` and the same with `val_`, one value an epoch. The losses are weighted by class.
 
     Raises
     ------
     MammoError
-        Where a split is missing or leaks, a file cannot be read, or the loss is not a number from the first epoch on.
+        Where a split is missing or leaks, a file cannot be read, a setting is too low, or the loss is not a number
+        from the first epoch on.
     """
+    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience)
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
@@ -110,21 +114,28 @@ def fine_tune(
 ) -> dict:
     """Train the last stage (conv5) together with the head.
 
-    Parameters and the result are those of `train_head`. BatchNorm stays in inference mode: on a few mammograms its
-    statistics would only get worse. Where no epoch has a lower validation loss than the model at the start, the model
-    is left as it was, and a line says so. After `train_head` with the same `n_augmentations`, `seed` and `precision`
-    nothing is left to be computed beforehand.
+    Parameters and errors are those of `train_head`. BatchNorm stays in inference mode: on a few mammograms its
+    statistics would only get worse. After `train_head` with the same `n_augmentations`, `seed` and `precision` nothing
+    is left to be computed beforehand.
+
+    Returns
+    -------
+    dict
+        As of `train_head`, and `restored`: True where no epoch has a lower validation loss than the model at the start.
+        The model is then left as it was, and a line says so.
     """
+    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience)
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     part = unfreeze(copy_of_last_stage(model, training.precision))
     part = _compiled(part, learning_rate, seed)
     start = part.evaluate(training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True)
     history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
-    if any(loss < start["loss"] for loss in history["val_loss"]):
-        copy_weights(part, model)
-    else:
+    restored = not any(loss < start["loss"] for loss in history["val_loss"])
+    if restored:
         print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
-    return history
+    else:
+        copy_weights(part, model)
+    return history | {"restored": restored}
 
 
 def unfreeze(part: keras.Model) -> keras.Model:
@@ -134,44 +145,10 @@ def unfreeze(part: keras.Model) -> keras.Model:
     return part
 
 
-class FeatureBatches(keras.utils.PyDataset):
-    """Batches of cached features with one-hot labels; with a `seed` in an order that follows from `epoch`."""
-
-    def __init__(self, features, items: np.ndarray, labels: np.ndarray, batch_size: int, seed: int | None = None):
-        super().__init__()
-        self.features, self.items, self.labels = features, items, labels
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
-
-    def set_epoch(self, epoch: int, logs=None) -> None:
-        """For a callback: Keras' own `on_epoch_end` is also called before the first epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-len(self.items) // self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        items = self.items
-        if self.seed is not None:
-            items = np.random.default_rng([self.seed, self.epoch]).permutation(items)
-        batch = items[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.features[batch], one_hot(self.labels[batch])
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What the frozen stages make of the training images, their augmentations and the validation images."""
-
-    features: FeatureCache
-    labels: np.ndarray
-    """int (items,): 1 for malignant, else 0."""
-    splits: np.ndarray
-    """str (items,): train or validation."""
-    folder: Path
-    precision: str
-
-    def batches(self, features, split: str, batch_size: int, seed: int | None = None) -> FeatureBatches:
-        """One split's batches of `features`, which has the same items as `self.features`."""
-        return FeatureBatches(features, np.flatnonzero(self.splits == split), self.labels, batch_size, seed)
+def _check_settings(**settings: int) -> None:
+    for name, value in settings.items():
+        if value < 1:
+            raise MammoError(f"{name} is {value!r}. Set it to 1 or more.")
 
 
 def _precision(wanted: str | None) -> str:
@@ -207,7 +184,7 @@ def _compiled(net: keras.Model, learning_rate: float, seed: int) -> keras.Model:
 def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_size, patience, seed) -> dict:
     """Train `net` on cached features; stop by validation loss and go back to the best epoch."""
     train = training.batches(features, "train", batch_size, seed)
-    settings = [RECIPE, *features.keys, *training.labels, *training.splits, model_digest(net)]
+    settings = [RECIPE, keras.__version__, *features.keys, *training.labels, *training.splits, model_digest(net)]
     settings += [learning_rate, batch_size, patience, seed]
     name = hashlib.sha256(" ".join(map(str, settings)).encode()).hexdigest()
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
@@ -218,7 +195,6 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
     net.fit(
         train,
         validation_data=training.batches(features, "validation", batch_size),
-        class_weight=class_weights(training.labels[train.items]),
         initial_epoch=done,
         epochs=epochs,
         callbacks=[order, stopping, checkpoint, bar, keras.callbacks.TerminateOnNaN()],
@@ -239,14 +215,3 @@ def _say_if_no_number(history: dict, learning_rate: float) -> None:
     if epoch == 1:
         raise MammoError(f"{problem}. The model is left as it was before. Choose a lower learning_rate.")
     print(f"{problem}: training stopped there, and the best epoch before it is kept. Choose a lower learning_rate.")
-
-
-def one_hot(classes: np.ndarray) -> np.ndarray:
-    """Class indices (n,) -> float32 (n, 2)."""
-    return np.eye(len(CLASS_NAMES), dtype=np.float32)[classes]
-
-
-def class_weights(classes: np.ndarray) -> dict[int, float]:
-    """Weights by class that let both count the same in the loss, however rare one is."""
-    counts = np.bincount(classes, minlength=len(CLASS_NAMES))
-    return {index: len(classes) / (len(counts) * max(count, 1)) for index, count in enumerate(counts)}
