@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mammo.core.errors import MammoError
+
+LEAST_SLOPE = 1e-3  # keeps the order of images; a calibrated probability then hardly moves
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -38,7 +42,8 @@ def fit_calibration(truth, probability) -> Calibration:
     """Fit Platt scaling.
 
     The smoothed targets keep the slope finite where a few patients are separated perfectly. The intercept makes up for
-    class weights: the probability is right at the prevalence of these patients, and at no other.
+    class weights: the probability is right at the prevalence of these patients, and at no other. Probabilities in
+    reverse order get the slope LEAST_SLOPE, so all are calibrated to nearly the prevalence.
 
     Parameters
     ----------
@@ -52,23 +57,40 @@ def fit_calibration(truth, probability) -> Calibration:
     Calibration
         With a slope above 0.
 
+    Raises
+    ------
+    MammoError
+        Where a label is neither 0 nor 1, or a probability is no number.
+
     References
     ----------
     J. Platt, Probabilistic outputs for support vector machines, Advances in Large Margin Classifiers, 1999.
     """
-    from scipy.optimize import minimize  # its import takes a quarter of a second, which a prediction need not wait for
+    from sklearn.linear_model import LogisticRegression  # its import takes seconds that a prediction need not wait
 
-    truth = np.asarray(truth)
-    positive, negative = truth.sum(), (1 - truth).sum()
+    truth, probability = np.asarray(truth), np.asarray(probability, np.float64)
+    check_scored(truth, probability)
+    positive, negative = (truth == 1).sum(), (truth == 0).sum()
     target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
     odds = log_odds(probability)
+    middle, width = odds.mean(), odds.std()
+    slope, at_middle = (LEAST_SLOPE if width else 1.0), log_odds(target.mean())
+    if width:  # an image counts as malignant with the weight `target`, and as benign with the rest
+        line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=1000)
+        columns, both = np.tile((odds - middle) / width, 2)[:, None], np.repeat([1, 0], len(odds))
+        line.fit(columns, both, sample_weight=np.concatenate([target, 1 - target]))
+        if line.coef_[0, 0] > width * LEAST_SLOPE:
+            slope, at_middle = line.coef_[0, 0] / width, line.intercept_[0]
+    intercept = at_middle - slope * middle
+    return Calibration("Platt scaling", float(slope), float(intercept), float((truth == 1).mean()))
 
-    def loss(parameters):
-        z = np.exp(parameters[0]) * odds + parameters[1]
-        return np.mean(np.logaddexp(0, z) - target * z)
 
-    log_slope, intercept = minimize(loss, [0.0, 0.0], method="L-BFGS-B", bounds=[(-5, 3), (-20, 20)]).x
-    return Calibration("Platt scaling", float(np.exp(log_slope)), float(intercept), float(truth.mean()))
+def check_scored(truth, probability) -> None:
+    """Raise MammoError where a label is neither 0 nor 1, or a probability is no number."""
+    if not np.isin(truth, [0, 1]).all():
+        raise MammoError("The truth must be 0 (not malignant) or 1 (malignant) for every image; some is neither.")
+    if not np.isfinite(probability).all():
+        raise MammoError("Every image needs a probability that is a number; some has none (NaN or infinite).")
 
 
 def log_odds(probability):
