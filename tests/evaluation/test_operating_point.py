@@ -20,3 +20,23 @@ def test_the_positive_predictive_value_of_screening():
     assert np.isnan(positive_predictive_value(0.0, 1.0, 0.006))
     with pytest.raises(mammo.MammoError, match="prevalence"):
         positive_predictive_value(0.9, 0.9, 6)
+
+
+@pytest.mark.parametrize("target", [0, -0.1, 1.05, 90, np.nan])
+def test_a_sensitivity_that_cannot_be_is_refused(target):
+    with pytest.raises(mammo.MammoError, match="above 0 and at most 1"):
+        threshold_at_sensitivity([0, 1, 1], [0.1, 0.5, 0.9], target)
+
+
+@pytest.mark.parametrize(
+    ("truth", "probability", "message"),
+    [
+        ([0, 0, 0], [0.1, 0.5, 0.9], "no malignant image"),
+        ([], [], "no malignant image"),
+        ([0, 1, np.nan], [0.1, 0.5, 0.9], "must be 0"),
+        ([0, 1, 1], [0.1, 0.5, np.nan], "a number"),
+    ],
+)
+def test_a_threshold_needs_malignant_images_labels_and_scores(truth, probability, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        threshold_at_sensitivity(truth, probability, 0.9)

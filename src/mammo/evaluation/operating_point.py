@@ -13,7 +13,7 @@ import numpy as np
 
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
-from mammo.evaluation.calibration import Calibration, fit_calibration
+from mammo.evaluation.calibration import Calibration, check_scored, fit_calibration
 from mammo.evaluation.prediction_sets import PredictionSetLimits, fit_prediction_sets
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def fix_on_validation(scored: pd.DataFrame, target_sensitivity: float = TARGET_S
         threshold=threshold_at_sensitivity(truth, probability, target_sensitivity),
         threshold_rule=f"highest with a sensitivity of at least {target_sensitivity:g} on validation patients",
         calibration=calibration,
-        conformal=fit_prediction_sets(truth, probability),
+        conformal=fit_prediction_sets(truth, probability, rows["patient_id"]),
     )
 
 
@@ -61,8 +61,19 @@ def threshold_at_sensitivity(truth, probability, target: float) -> float:
     probability : array_like of float (n,)
     target : float
         Sensitivity, above 0 and at most 1.
+
+    Raises
+    ------
+    MammoError
+        For another target, without malignant images, and where a label or a probability is missing.
     """
-    positive = np.sort(np.asarray(probability)[np.asarray(truth) == 1])
+    if not 0 < target <= 1:
+        raise MammoError(f"A sensitivity of {target} cannot be reached: give one above 0 and at most 1, such as 0.9.")
+    truth, probability = np.asarray(truth), np.asarray(probability, np.float64)
+    check_scored(truth, probability)
+    positive = np.sort(probability[truth == 1])
+    if not len(positive):
+        raise MammoError("There is no malignant image to fix the threshold on.")
     return float(positive[int(np.floor((1 - target) * len(positive) + 1e-9))])
 
 
