@@ -7,6 +7,7 @@ import pytest
 import mammo
 from mammo.core.manifest import class_indices
 from mammo.research import benchmark
+from mammo.training import fine_tuning
 
 pytestmark = pytest.mark.training
 
@@ -78,6 +79,14 @@ def test_cells_and_averages_of_several_sizes(run, demo, tmp_path):
     assert (found["cases"] == len(rows)).all()
     assert (found["malignant"] == class_indices(rows).sum()).all()
     assert len(pd.read_csv(tmp_path / "out.csv")) == 9
+
+
+def test_folds_whose_fine_tuning_was_undone_are_counted(run, capsys, monkeypatch):
+    undone = iter([True, False, True])
+    monkeypatch.setattr(fine_tuning, "train_head", lambda *_, **__: None)
+    monkeypatch.setattr(fine_tuning, "fine_tune", lambda *_, **__: {"restored": next(undone)})
+    assert "fine-tuned" in run("--fine-tune", weights=["random"])["classifier"].tolist()
+    assert "ResNet50, random, fine-tuned, 64 x 64: undone in 2 of 3 folds." in capsys.readouterr().out
 
 
 def test_lesions_are_measured_instead_of_images(run):

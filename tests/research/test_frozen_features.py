@@ -72,7 +72,7 @@ def fold(lesions):
 
 @pytest.fixture
 def trained_on(fresh_model, monkeypatch):
-    """The tables that `train_head` was given. It changes the weights; `fine_tune` does nothing."""
+    """The tables that `train_head` was given. It changes the weights; `fine_tune` is said to be undone once."""
     tables, start = [], fresh_model.get_weights()
 
     def train_head(model, rows, **_):
@@ -81,7 +81,7 @@ def trained_on(fresh_model, monkeypatch):
         model.set_weights([w + 0.001 for w in model.get_weights()])
 
     monkeypatch.setattr(fine_tuning, "train_head", train_head)
-    monkeypatch.setattr(fine_tuning, "fine_tune", lambda *_, **__: None)
+    monkeypatch.setattr(fine_tuning, "fine_tune", lambda *_, **__: {"restored": len(tables) == 1})
     return tables
 
 
@@ -126,14 +126,25 @@ def test_a_damaged_fold_is_computed_again(fresh_model, lesions, fold, tmp_path, 
     score = classifier.fit(train, 3).decision_function(test)
     (path,) = (tmp_path / "folds").iterdir()
     whole = path.read_bytes()
-    np.testing.assert_array_equal(frozen_features._read_scores(path, len(test)), score)
-    assert frozen_features._read_scores(path, len(test) + 1) is None
+    np.testing.assert_array_equal(frozen_features._read_fold(path, len(test))["scores"], score)
+    assert frozen_features._read_fold(path, len(test) + 1) is None
     for damaged in (whole.replace(b"scores", b"scared"), whole[:-200] + bytes(200), b"", b"no zip file", whole[:100]):
         path.write_bytes(damaged)
-        assert frozen_features._read_scores(path, len(test)) is None
+        assert frozen_features._read_fold(path, len(test)) is None
     np.testing.assert_allclose(classifier.fit(train, 3).decision_function(test), score, rtol=1e-5)
     assert len(trained_on) == 2
-    assert path.read_bytes() == whole
+    assert frozen_features._read_fold(path, len(test)) is not None
+
+
+def test_folds_in_which_fine_tuning_was_undone_are_counted(fresh_model, lesions, fold, tmp_path, trained_on):
+    """Here it is undone in the first. The second time both are read from the cache."""
+    for _ in range(2):
+        classifier = FineTunedClassifier(fresh_model, lesions, tmp_path, epochs=1, precision="float32")
+        for seed in (3, 4):
+            score_fold(classifier, *fold, seed)
+        assert classifier.restored == [True, False]
+        fresh_model.set_weights(classifier.start)
+    assert len(trained_on) == 2
 
 
 def test_fine_tuning_itself_learns(lesions, fold, tmp_path, monkeypatch):

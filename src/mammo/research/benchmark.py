@@ -122,14 +122,19 @@ def run(settings: Settings) -> pd.DataFrame:
     masks = subgroup_masks(table, settings.by, tested)
     malignant, patients = class_indices(table)[tested].sum(), table["patient_id"][tested].nunique()
     print(f"{len(tested)} tested, {malignant} malignant, {patients} patients")
-    results = Results(table, masks, settings.breasts, Path(settings.out))
+    results, notes = Results(table, masks, settings.breasts, Path(settings.out)), []
     for size in settings.sizes:
         for features, name, classifier in classifiers(table, lesions, tuple(size), settings):
             scores = cross_validate(classifier, folds, len(table), f"{features}, {name}")
             results.add(scores, f"{size[0]} x {size[1]}", features, name)
+            if isinstance(classifier, FineTunedClassifier):
+                undone, count = sum(classifier.restored), len(classifier.restored)
+                notes.append(f"{features}, {name}, {size[0]} x {size[1]}: undone in {undone} of {count} folds.")
     if settings.together:
         results.add_averages("flips" if settings.flips else "")
     results.add_differences()
+    if notes:
+        print("\nFine-tuning is undone in a fold where it does not lower the validation loss.", *notes, sep="\n")
     return pd.DataFrame(results.rows)
 
 

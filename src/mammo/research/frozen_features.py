@@ -118,6 +118,11 @@ class FineTunedClassifier(CVClassifier):
         A score is the mean over the image and the same upside down.
     precision : "bfloat16" or "float32", optional
         Without it, what this machine computes fastest.
+
+    Attributes
+    ----------
+    restored : list of bool
+        Of each fold: whether fine-tuning did not lower the validation loss and was undone.
     """
 
     def __init__(
@@ -132,23 +137,26 @@ class FineTunedClassifier(CVClassifier):
         self.start = model.get_weights()
         settings = [fine_tuning.RECIPE, RECIPE, *images.keys, *self.truth, *self.patients, model_digest(model)]
         self.settings = [*settings, epochs, flips, self.precision]
+        self.restored: list[bool] = []
 
     def fit(self, rows: np.ndarray, seed: int) -> FineTunedClassifier:
         """Choose the validation part. The training starts when a score is needed that is not in the cache."""
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
         learn, validation = next(folds.split(rows, self.truth[rows], self.patients[rows]))
         self.learn_, self.validation_, self.network_ = rows[learn], rows[validation], None
+        self.restored.append(False)
         return self
 
     def decision_function(self, rows: np.ndarray) -> np.ndarray:
         """The log-odds of malignant."""
         parts = [*self.settings, "learn", *self.learn_, "validation", *self.validation_, "score", *rows]
         path = self.folder / "folds" / hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
-        scores = _read_scores(path, len(rows))
-        if scores is None:
-            scores = self._compute_scores(rows)
-            write_arrays(path, {"scores": scores})
-        return scores
+        fold = _read_fold(path, len(rows))
+        if fold is None:
+            fold = {"scores": self._compute_scores(rows), "restored": np.array(self.restored[-1])}
+            write_arrays(path, fold)
+        self.restored[-1] = bool(fold["restored"])
+        return fold["scores"]
 
     def out_of_fold_scores(self, train: np.ndarray, seed: int) -> np.ndarray:
         """Scores of the validation part; NaN for all other rows."""
@@ -173,11 +181,13 @@ class FineTunedClassifier(CVClassifier):
         self.model.set_weights(self.start)
         with without_stderr(), redirect_stdout(io.StringIO()):  # the progress bar of the folds is enough
             fine_tuning.train_head(self.model, rows, **options)
-            fine_tuning.fine_tune(self.model, rows, epochs=self.epochs, **options)
+            history = fine_tuning.fine_tune(self.model, rows, epochs=self.epochs, **options)
+        self.restored[-1] = history["restored"]
         self.network_ = copy_of_last_stage(self.model, self.precision)
 
 
-def _read_scores(path: Path, count: int) -> np.ndarray | None:
-    """Cached scores; None where there are none or the file is damaged."""
-    scores = read_arrays(path).get("scores") if mark_used(path) else None
-    return scores if scores is not None and scores.shape == (count,) and np.isfinite(scores).all() else None
+def _read_fold(path: Path, count: int) -> dict[str, np.ndarray] | None:
+    """Cached `scores`, and `restored`; None where there are none or the file is damaged."""
+    fold = read_arrays(path) if mark_used(path) else {}
+    whole = fold.keys() == {"scores", "restored"} and fold["scores"].shape == (count,)
+    return fold if whole and np.isfinite(fold["scores"]).all() else None
