@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 from mammo.core.errors import MammoError
 from mammo.core.manifest import PATCH, class_indices, rows_in_split
 from mammo.evaluation.bootstrap import RESAMPLES, resampled
-from mammo.evaluation.delong import Z, clustered_variance, placements
+from mammo.evaluation.delong import clustered_variance, placements
+from mammo.evaluation.intervals import Z
 from mammo.evaluation.metrics import auc
 from mammo.evaluation.operating_point import probabilities
 

@@ -1,18 +1,21 @@
-"""95 % intervals of shares, for patients with one image or several.
+"""95 % intervals of shares and of other metrics, for patients with one image or several.
 
     low, high = share_interval(positive[malignant], patients[malignant])
+    low, high = jackknife_interval(brier, truth, probability, patients)
 
 The images of a patient are not independent, so they count as fewer: as many as would give the share the same variance
 (effective sample size). Wilson's interval for that many stays within 0 and 1 and has a length where the share is 0 or
-1. How often it holds the true share is in docs/evaluation.md; `benchmarks/coverage.py` makes the table.
+1. How often the intervals hold the true value is in docs/evaluation.md; `benchmarks/coverage.py` makes the tables.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import expit, logit
+from scipy.stats import norm, t
 
 Z = float(norm.ppf(0.975))
+GROUPS = 1000  # of patients that the jackknife leaves out, at most
 
 
 def share_interval(right, patients) -> list[float] | None:
@@ -71,3 +74,52 @@ def sum_variance(terms, patients) -> np.ndarray:
     by_patient = np.zeros((count, *np.shape(terms)[1:]))
     np.add.at(by_patient, patient, np.asarray(terms, np.float64))
     return count / (count - 1) * (by_patient**2).sum(axis=0)
+
+
+def jackknife_interval(metric, truth, probability, patients, bounded: bool = True) -> list[float] | None:
+    """The 95 % interval of a metric, from its values without each of the patients in turn.
+
+    Parameters
+    ----------
+    metric : callable
+        `metric(truth, probability, weight)` with a weight (draws, images); returns a value for each draw.
+    truth, probability, patients : array_like (images,)
+    bounded : bool
+        The metric lies between 0 and 1; its interval is then symmetric in the log-odds, and Wilson's at 0 and 1.
+
+    Returns
+    -------
+    list of float
+        None where the metric has no value, or would have none without one of the patients.
+
+    References
+    ----------
+    B. Efron and C. Stein, The jackknife estimate of variance, Annals of Statistics 9, 1981.
+    """
+    truth, probability = np.asarray(truth), np.asarray(probability)
+    names, patient = np.unique(np.asarray(patients), return_inverse=True)
+    fewest = min(len(np.unique(patient[truth == label])) for label in (0, 1))
+    if fewest < 2:
+        return None
+    count = min(len(names), GROUPS)
+    without = [metric(truth, probability, (patient % count != left)[None].astype(float))[0] for left in range(count)]
+    value = metric(truth, probability, np.ones((1, len(truth))))[0]
+    if not np.isfinite([value, *without]).all():
+        return None
+    variance = (count - 1) * np.var(without)
+    if bounded:
+        return log_odds_interval(float(value), variance, fewest)
+    half = t.ppf(0.975, fewest - 1) * np.sqrt(variance)
+    return [float(value - half), float(value + half)]
+
+
+def log_odds_interval(value: float, variance: float, patients: int) -> list[float]:
+    """The 95 % interval of a value between 0 and 1, symmetric in its log-odds.
+
+    Student's t is that for `patients`, those of the class with fewer. Where the variance says nothing, as at a value of
+    1, it is Wilson's interval for as many patients.
+    """
+    if not (0 < value < 1 and variance > 0):
+        return wilson(value, variance, patients)
+    half = t.ppf(0.975, patients - 1) * np.sqrt(variance) / (value * (1 - value))
+    return [float(expit(logit(value) - half)), float(expit(logit(value) + half))]

@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, confusion
 
 from mammo.core.manifest import CLASS_NAMES, class_indices, rows_in_split
 from mammo.evaluation.bootstrap import RESAMPLES, bootstrap
-from mammo.evaluation.delong import auc_variance, interval
+from mammo.evaluation.delong import auc_interval
 from mammo.evaluation.metrics import (
     auc,
     average_precision,
@@ -95,7 +95,7 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     sources = scored["source"].unique() if "source" in scored else ["unknown"]
     normal = (rows_in_split(scored, "test")["label"] == "normal").any()
     metadata = {
-        "auc_delong_interval": interval(*auc_variance(truth, probability, test.patients)),
+        "auc_delong_interval": auc_interval(truth, probability, test.patients),
         "class_names": list(CLASS_NAMES),
         "sources": sorted(str(source) for source in sources),
         "confusion": confusion_matrix(truth, probability >= fixed.threshold, labels=[0, 1]).tolist(),

@@ -11,7 +11,7 @@ import pandas as pd
 from mammo.core.errors import MammoError
 from mammo.core.manifest import rows_in_split
 from mammo.evaluation.combine_views import combine_views
-from mammo.evaluation.delong import auc_variance, interval
+from mammo.evaluation.delong import auc_interval, auc_variance
 from mammo.evaluation.operating_point import TARGET_SENSITIVITY, fix_on_validation
 from mammo.evaluation.report import predictions_on_test
 
@@ -101,8 +101,9 @@ def _metrics(predictions: pd.DataFrame, note: str = "") -> dict:
         few = f"{with_malignant} patients with malignant images, {without} with others; {PATIENTS} of each are needed"
         note = f"{note}; {few}" if note else few
     else:
-        row["auc"], variance = auc_variance(predictions["truth"], predictions["probability"], predictions["patient"])
-        row["auc_low"], row["auc_high"] = interval(row["auc"], variance) or (np.nan, np.nan)
+        scored = predictions["truth"], predictions["probability"], predictions["patient"]
+        row["auc"], _ = auc_variance(*scored)
+        row["auc_low"], row["auc_high"] = auc_interval(*scored)
     counts = {
         "cases": len(predictions),
         "malignant": int(malignant.sum()),

@@ -25,10 +25,10 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.evaluation.bootstrap import bootstrap
 from mammo.evaluation.combine_views import LEVELS, combine_views
-from mammo.evaluation.metrics import weighted_mean
+from mammo.evaluation.intervals import Z, log_odds_interval, wilson
 from mammo.evaluation.operating_point import TARGET_SENSITIVITY, threshold_at_sensitivity
+from mammo.research.cv_variance import auc_terms, instability_of, mean_variance, ranks_in_folds, share_terms
 
 FOLDS, REPEATS = 5, 5
 STRENGTH = 0.01  # C of the logistic regression; not tuned
@@ -178,10 +178,13 @@ def predicted_positive(truth, scores: CVScores, target: float = TARGET_SENSITIVI
 
 
 def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TARGET_SENSITIVITY) -> dict:
-    """AUC, sensitivity and specificity over all repeats, each with a 95 % interval that resamples patients.
+    """AUC, sensitivity and specificity over all repeats, each with a 95 % interval.
 
-    Two folds are two models, so the AUC compares images of the same fold only. That other training patients would have
-    given other models is not in the interval.
+    The intervals are for what classifiers trained in this way, on as many patients as a fold trains on, reach on
+    average on new patients: that other training patients would give other classifiers is included. How, and how often
+    the intervals hold the true value in simulations, is in docs/evaluation.md.
+
+    Two folds are two models, so the AUC compares images of the same fold only.
 
     Parameters
     ----------
@@ -202,27 +205,43 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TA
     ----------
     A. Airola et al., An experimental comparison of cross-validation techniques for estimating the area under the ROC
     curve, Computational Statistics and Data Analysis 55, 2011.
+    E. LeDell, M. Petersen and M. van der Laan, Computationally efficient confidence intervals for cross-validated area
+    under the ROC curve estimates, Electronic Journal of Statistics 9, 2015.
+    C. Nadeau and Y. Bengio, Inference for the generalization error, Machine Learning 52, 2003.
+    K. Linnet, Comparison of quantitative diagnostic tests: type I error, power, and sample size, Statistics in
+    Medicine 6, 1987: the variance of a specificity at an estimated threshold.
     """
-    tested = (scores.fold >= 0).any(axis=1) & (True if among is None else among)
-    positive = predicted_positive(truth, scores, target)[tested].mean(axis=1)
-    truth, patients = np.asarray(truth)[tested], np.asarray(patients)[tested]
-    correct, pairs = _correct_pairs(truth, scores.score[tested], scores.fold[tested])
-
-    def metrics(y, p, w):
-        malignant, other = w[:, y == 1], w[:, y == 0]
-        auc = _pairwise_auc(correct, pairs, malignant, other)
-        return np.stack([auc, weighted_mean(p[y == 1], malignant), weighted_mean(1 - p[y == 0], other)], axis=1)
-
+    tested = _tested(scores, among)
+    every, truth, patients = np.asarray(truth), np.asarray(truth)[tested], np.asarray(patients)[tested]
+    score, fold, malignant = scores.score[tested], scores.fold[tested], truth == 1
+    instability = instability_of(ranks_in_folds(score, fold), scores.fold)
+    auc, order_terms = auc_terms(truth, score, fold)
+    positive = predicted_positive(every, scores, target)[tested]
+    sensitivity, found_terms = share_terms(positive, malignant)
+    specificity, cleared_terms = share_terms(~positive, ~malignant)
+    # Malignant images that score high raise the threshold, and with it the specificity.
+    cleared_terms = cleared_terms + _roc_slope(every, scores, target, tested) * found_terms
+    variances = {
+        "auc": (1 + instability) * mean_variance(order_terms, patients),
+        "sensitivity": mean_variance(found_terms, patients),
+        "specificity": (1 + instability) * mean_variance(cleared_terms, patients),
+    }
+    by_class = [len(set(patients[malignant])), len(set(patients[~malignant]))]
+    ends = {
+        "auc": log_odds_interval(auc, variances["auc"], min(by_class)),
+        "sensitivity": wilson(sensitivity, variances["sensitivity"], by_class[0]),
+        "specificity": wilson(specificity, variances["specificity"], by_class[1]),
+    }
     found = {"cases": len(truth), "malignant": int(truth.sum()), "patients": len(set(patients))}
-    for name, value, low, high in zip(METRICS, *bootstrap(metrics, truth, positive, patients), strict=True):
-        found |= {name: float(value), f"{name}_interval": [float(low), float(high)]}
+    for name, value in zip(METRICS, (auc, sensitivity, specificity), strict=True):
+        found |= {name: float(value), f"{name}_interval": ends[name]}
     return found
 
 
 def auc_difference(truth, first: CVScores, second: CVScores, patients, among=None) -> dict:
     """The AUC of the first classifier minus that of the second, on the same folds, as in `cv_metrics`.
 
-    Each draw of the bootstrap has the same patients for both: what makes an image hard for both cancels.
+    What makes an image hard for both cancels, image by image.
 
     Returns
     -------
@@ -236,29 +255,26 @@ def auc_difference(truth, first: CVScores, second: CVScores, patients, among=Non
     """
     if not np.array_equal(first.fold, second.fold):
         raise MammoError("Only scores of the same folds can be compared. Give cross_validate the same folds for both.")
-    tested = (first.fold >= 0).any(axis=1) & (True if among is None else among)
-    truth, patients = np.asarray(truth)[tested], np.asarray(patients)[tested]
-    (correct, pairs), (other, _) = (_correct_pairs(truth, s.score[tested], s.fold[tested]) for s in (first, second))
-
-    def difference(y, _, w):
-        return _pairwise_auc(correct - other, pairs, w[:, y == 1], w[:, y == 0])
-
-    value, low, high = bootstrap(difference, truth, np.zeros(len(truth)), patients)
-    return {"difference": float(value), "difference_interval": [float(low), float(high)]}
+    tested = _tested(first, among)
+    truth, patients, fold = np.asarray(truth)[tested], np.asarray(patients)[tested], first.fold[tested]
+    (one, terms), (other, other_terms) = (auc_terms(truth, s.score[tested], fold) for s in (first, second))
+    ranks = ranks_in_folds(first.score[tested], fold) - ranks_in_folds(second.score[tested], fold)
+    variance = (1 + instability_of(ranks, first.fold)) * mean_variance(terms - other_terms, patients)
+    half = Z * np.sqrt(variance)
+    return {"difference": one - other, "difference_interval": [one - other - half, one - other + half]}
 
 
-def _correct_pairs(truth, score, fold) -> tuple[np.ndarray, np.ndarray]:
-    """For each malignant and each other row: in how many repeats ordered correctly, and in how many in one fold."""
-    malignant, other = np.flatnonzero(truth == 1)[:, None], np.flatnonzero(truth == 0)[None]
-    same = (fold[malignant] == fold[other]) & (fold[malignant] >= 0)
-    correct = (score[malignant] > score[other]) + 0.5 * (score[malignant] == score[other])
-    return (correct * same).sum(axis=-1), same.sum(axis=-1)
+def _tested(scores: CVScores, among) -> np.ndarray:
+    return (scores.fold >= 0).any(axis=1) & (True if among is None else among)
 
 
-def _pairwise_auc(correct, pairs, malignant, other) -> np.ndarray:
-    """The share of correctly ordered pairs in each draw; NaN where there are none."""
-    with np.errstate(invalid="ignore"):
-        return ((malignant @ correct) * other).sum(axis=1) / ((malignant @ pairs) * other).sum(axis=1)
+def _roc_slope(truth, scores: CVScores, target: float, tested) -> float:
+    """How much specificity a threshold loses for each sensitivity it gains, around the target."""
+    step = min(0.05, 1 - target, target / 2)
+    low, high = (predicted_positive(truth, scores, target + by)[tested].mean(axis=1) for by in (-step, step))
+    gained, malignant = high - low, truth[tested] == 1
+    gain = gained[malignant].mean() if malignant.any() else 0.0
+    return float(gained[~malignant].mean() / gain) if gain > 0 and not malignant.all() else 0.0
 
 
 def by_breast(table: pd.DataFrame, scores: CVScores) -> tuple[pd.DataFrame, CVScores]:
