@@ -1,3 +1,6 @@
+import shutil
+
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -44,11 +47,22 @@ def test_what_is_short_is_counted_and_what_is_strange_named(root):
         breakhis.manifest(root)
     (root / "holiday.png").touch()
     with pytest.raises(mammo.MammoError, match=r"holiday\.png"):
-        breakhis.manifest(root, partial=True)
-    with pytest.raises(mammo.MammoError, match="no picture of BreakHis"):
+        breakhis.manifest(root)
+    with pytest.warns(UserWarning, match=r"holiday\.png"):
+        assert len(breakhis.manifest(root, partial=True)) == 7
+    with pytest.raises(mammo.MammoError, match="no files in"):
         breakhis.manifest(root / "nowhere")
+    shutil.rmtree(root / "histology_slides")
+    with pytest.raises(mammo.MammoError, match="no picture of BreakHis"), pytest.warns(UserWarning, match="holiday"):
+        breakhis.manifest(root, partial=True)
 
 
 def test_these_are_no_mammograms_and_are_refused_as_such(root):
     with pytest.raises(mammo.MammoError, match="colour"):
         mammo.read_mammogram(breakhis.manifest(root, partial=True)["path"][0])
+
+
+def test_what_other_programs_leave_is_no_data(root, leave_junk):
+    before = breakhis.manifest(root, partial=True)
+    leave_junk(root)
+    pd.testing.assert_frame_equal(breakhis.manifest(root, partial=True), before)

@@ -225,3 +225,49 @@ def test_real_films_say_the_same_as_the_tables(tmp_path):
     film = mammo.read_mammogram(table["path"][7])
     assert (film.laterality, film.view) == tuple(table.loc[7, ["laterality", "view"]])
     assert film.bits == 16
+
+
+def test_what_other_programs_leave_is_no_data(tcia, leave_junk):
+    before = cbis_ddsm.manifest(tcia)
+    leave_junk(tcia)
+    pd.testing.assert_frame_equal(cbis_ddsm.manifest(tcia), before)
+
+
+def test_a_mask_of_another_size_is_scaled_to_its_film(tcia):
+    folder = next((tcia / "manifest-1").rglob("Mass-Training_P_00001_LEFT_CC_1"))
+    _, mask = sorted(folder.rglob("*.dcm"))
+    for shape, expected, said in [
+        ((131, 113), [30, 50, 11.8], "same aspect, which are scaled"),
+        ((300, 260), [30, 50, 11.8], "same aspect, which are scaled"),
+        ((130, 130), [np.nan] * 3, "another aspect"),
+    ]:
+        write_dicom(mask, np.asarray(Image.fromarray(MASK).resize(shape[::-1], Image.NEAREST)), 8)
+        with pytest.warns(UserWarning, match=rf"masks of .*{said}.*Mass-Training_P_00001_LEFT_CC_1"):
+            lesions = cbis_ddsm.lesions(tcia, locate=True)
+        assert lesions.loc[0, ["x", "y", "radius"]].tolist() == pytest.approx(expected, abs=1, nan_ok=True)
+        assert lesions.loc[1, ["x", "y"]].tolist() == [30, 50]
+
+
+@pytest.mark.filterwarnings("ignore:CBIS-DDSM")
+def test_in_part_a_lesion_may_have_any_files(tcia):
+    folder = next((tcia / "manifest-1").rglob("Mass-Training_P_00001_LEFT_CC_1"))
+    shutil.copy(next(folder.rglob("*.dcm")), next(folder.rglob("*.dcm")).with_name("1-3.dcm"))
+    broken = next(next((tcia / "manifest-1").rglob("Mass-Test_P_00173_RIGHT_CC_1")).rglob("1-2.dcm"))
+    broken.write_bytes(b"no image")
+    with pytest.raises(mammo.MammoError, match=r"Mass-Training_P_00001_LEFT_CC_1 \(3 files\)"):
+        cbis_ddsm.lesions(tcia, locate=True)
+    with pytest.warns(UserWarning, match=r"cannot be told apart: Mass-Test_P_00173_RIGHT_CC_1, Mass-Training_P_00001"):
+        lesions = cbis_ddsm.lesions(tcia, partial=True, locate=True)
+    lost = [row in (0, 2) for row in range(7)]
+    assert lesions["mask_path"].isna().tolist() == lesions["x"].isna().tolist() == lost
+
+
+@pytest.mark.filterwarnings("ignore:CBIS-DDSM")
+def test_in_part_a_table_may_be_missing(tcia):
+    (tcia / "calc_case_description_test_set.csv").unlink()
+    with pytest.warns(UserWarning, match=r"tables are missing: calc_case_description_test_set\.csv"):
+        assert len(cbis_ddsm.manifest(tcia, partial=True)) == 5
+    for path in tcia.glob("*.csv"):
+        path.unlink()
+    with pytest.raises(mammo.MammoError, match="this table is missing"), pytest.warns(UserWarning, match="missing"):
+        cbis_ddsm.manifest(tcia, partial=True)

@@ -91,3 +91,23 @@ def test_a_file_that_is_no_dicom_is_named(root):
     path.write_bytes(b"not found")
     with pytest.raises(mammo.MammoError, match=path.name):
         cmmd.manifest(root, other_breast="normal")
+
+
+def test_what_other_programs_leave_is_no_data(root, leave_junk):
+    before = cmmd.manifest(root, other_breast="normal")
+    leave_junk(root)
+    pd.testing.assert_frame_equal(cmmd.manifest(root, other_breast="normal"), before)
+
+
+def test_a_file_that_does_not_say_its_breast_is_named_as_such(root, monkeypatch):
+    write(root / "CMMD" / "D1-0002" / "study" / "1-9.dcm", "", "CC")
+    (root / "CMMD" / "D1-0001" / "broken.dcm").write_bytes(b"no DICOM")
+    monkeypatch.setattr(cmmd, "PUBLISHED", {"patients": 3, "images": 12})
+    with pytest.raises(mammo.MammoError, match=r"broken\.dcm"):
+        cmmd.manifest(root, other_breast="normal")
+    with pytest.warns(UserWarning, match="not in the manifest") as caught:
+        assert len(cmmd.manifest(root, partial=True)) == 8
+    said = "\n".join(str(w.message) for w in caught)
+    assert "header does not say which breast they show: CMMD/D1-0002/study/1-9.dcm" in said
+    assert "cannot be read: CMMD/D1-0001/broken.dcm" in said
+    assert "1-9.dcm" not in said.split("header does not say")[0], "nobody says that it has no row"

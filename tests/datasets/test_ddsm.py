@@ -2,6 +2,7 @@ import shutil
 
 import imagecodecs
 import numpy as np
+import pandas as pd
 import pytest
 
 import mammo
@@ -125,7 +126,7 @@ def test_counts_are_held_against_the_published_ones(root, monkeypatch):
     with pytest.raises(mammo.MammoError, match="2,620 cases were published, 3 found"):
         ddsm.manifest(root)
     shutil.rmtree(root / "normals")
-    with pytest.raises(mammo.MammoError, match="no case of DDSM"):
+    with pytest.raises(mammo.MammoError, match="no files in"):
         ddsm.manifest(root / "nowhere")
 
 
@@ -145,3 +146,27 @@ def test_a_damaged_overlay_is_refused(root, old, new, message):
     path.write_text(text.replace(old, new))
     with pytest.raises(mammo.MammoError, match=message):
         ddsm.lesions(root)
+
+
+@pytest.mark.filterwarnings("ignore:DDSM")
+def test_what_other_programs_leave_is_no_data(root, leave_junk):
+    before = ddsm.manifest(root)
+    leave_junk(root)
+    pd.testing.assert_frame_equal(ddsm.manifest(root), before)
+
+
+@pytest.mark.filterwarnings("ignore:DDSM")
+def test_a_case_with_another_name_is_named(root):
+    (root / "normals" / "normal_01" / "case0002" / "B-0002-1.ics").rename(root / "other.ics")
+    with pytest.raises(mammo.MammoError, match=r"B_0002_1\.LEFT_CC\.LJPEG.*other\.ics"):
+        ddsm.manifest(root)
+    assert len(ddsm.manifest(root, partial=True)) == 6
+
+
+def test_outlines_of_another_film_get_no_place(root):
+    ics = root / "cancers" / "cancer_01" / "case1112" / "C-1112-1.ics"
+    ics.write_text(ics.read_text().replace("LINES 150 PIXELS_PER_LINE 120", "LINES 90 PIXELS_PER_LINE 200"))
+    with pytest.warns(UserWarning, match=r"outlines outside them.*C_1112_1\.LEFT_CC"):
+        lesions = ddsm.lesions(root)
+    assert lesions["x"].isna().tolist() == [False, False, True, True]
+    assert lesions["outline"].notna().all(), "the owner's word is kept"

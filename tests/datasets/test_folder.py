@@ -1,6 +1,7 @@
 import re
 import shutil
 
+import pandas as pd
 import pytest
 
 import mammo
@@ -45,3 +46,15 @@ def test_strange_files_and_missing_folders_are_named(mine):
     shutil.rmtree(mine / "malignant")
     with pytest.raises(mammo.MammoError, match="no sub-folder malignant"):
         folder.manifest(mine, patient_pattern=r"(S\d+-\d+)_")
+
+
+def test_what_other_programs_leave_is_no_data(mine, leave_junk):
+    before = folder.manifest(mine, r"(S\d+-\d+)_")
+    leave_junk(mine)
+    pd.testing.assert_frame_equal(folder.manifest(mine, r"(S\d+-\d+)_"), before)
+
+
+def test_the_pattern_finds_letters_in_either_unicode_form(mine):
+    for path in list(mine.glob("*/*.png")):
+        path.rename(path.with_name(f"Mu\u0308ller{path.name}"))
+    assert set(folder.manifest(mine, "(M\u00fcllerS[^_]+)_")["patient_id"].str[:6]) == {"M\u00fcller"}

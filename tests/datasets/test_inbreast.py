@@ -1,6 +1,8 @@
 import plistlib
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from files import write_dicom
 from PIL import Image
@@ -161,3 +163,63 @@ def test_images_without_a_row_and_rows_without_an_image_are_named(own):
     (own / "images" / "b.webp").rename(own / "images" / "c.webp")
     with pytest.raises(mammo.MammoError, match=r"images/b\.webp.*c\.webp"):
         inbreast.manifest(own)
+
+
+def test_what_other_programs_leave_is_no_data(release, leave_junk):
+    before = inbreast.manifest(release)
+    leave_junk(release)
+    pd.testing.assert_frame_equal(inbreast.manifest(release), before)
+
+
+def write_regions(release, image, regions):
+    (release / "AllXML" / f"{image}.xml").write_bytes(plistlib.dumps({"Images": [{"ROIs": regions}]}))
+
+
+def test_outlines_without_points_are_lesions_without_a_place(release):
+    broken = [{"Name": "Mass", "NumberOfPoints": 0}, {"Name": "Mass", "Point_px": []}]
+    broken += [{"Name": "Mass", "Point_px": [text]} for text in ("(a, b)", "(nan, 1)", "", 5)]
+    write_regions(release, "20586908", [*broken, region("Mass", [(10, 10), (30, 10), (30, 50), (10, 50)])])
+    with pytest.warns(UserWarning, match="outlines that are empty or missing, and that get no place: 20586908"):
+        lesions = inbreast.lesions(release)
+    assert lesions.loc[lesions["label"] == "benign", "x"].isna().tolist() == [True] * 6 + [False]
+    with pytest.warns(UserWarning, match="20586908"):
+        assert inbreast.manifest(release)["lesions"].tolist() == [7, 0, 2, 0, 0]
+
+
+def test_outlines_belong_to_the_images_as_published(release):
+    """A copy of the same aspect as a plate is scaled; an outline outside its image makes them all doubtful."""
+    write_dicom(release / "AllDICOMs" / FILES[0], STORED[:130, :100], 14)
+    write_regions(release, "20586908", [region("Mass", [(1000, 2000), (1200, 2000), (1200, 2200), (1000, 2200)])])
+    write_regions(release, "22613650", [region("Mass", [(5, 5), (9, 9)]), region("Mass", [(1000, 2000), (1200, 2200)])])
+    with (
+        pytest.warns(UserWarning, match=r"scaled to the image: 20586908"),
+        pytest.warns(UserWarning, match=r"outside them.*: 22613650"),
+    ):
+        lesions = inbreast.lesions(release)
+    assert lesions.loc[0, ["x", "y"]].tolist() == pytest.approx([1100 / 25.6, 2100 / 25.6], abs=0.6)
+    assert lesions.loc[1:, "x"].isna().all()
+
+
+def test_in_part_files_may_have_any_names_and_outlines_may_be_missing(release):
+    (release / "AllDICOMs" / FILES[0]).rename(release / "AllDICOMs" / "20586908.dcm")
+    shutil.rmtree(release / "AllXML")
+    with pytest.raises(mammo.MammoError, match=r"20586908, AllXML;.*20586908\.dcm"):
+        inbreast.manifest(release)
+    with pytest.warns(UserWarning, match=r"20586908, AllXML;.*20586908\.dcm"):
+        assert inbreast.manifest(release, partial=True)["lesions"].tolist() == [0] * 4
+
+
+def test_names_in_the_table_may_have_another_unicode_form(own):
+    (own / "images" / "a.webp").rename(own / "images" / "u\u0308.webp")
+    for name, text in (("labels.csv", OWN), ("lesion_boxes.csv", BOXES)):
+        (own / name).write_text(text.replace("a.webp", "\u00fc.webp"), encoding="utf-8")
+    assert inbreast.manifest(own)["lesions"].tolist() == [2, 0]
+
+
+def test_boxes_must_be_numbers_and_lie_in_their_image(own):
+    (own / "lesion_boxes.csv").write_text(BOXES.replace("10.5,", "ten,"))
+    with pytest.raises(mammo.MammoError, match="no number"):
+        inbreast.lesions(own)
+    (own / "lesion_boxes.csv").write_text(BOXES.replace("10.5,20.0,30.5,60.0", "1000,2000,1200,2200"))
+    with pytest.warns(UserWarning, match=r"boxes outside them.*images/a\.webp"):
+        assert inbreast.lesions(own)[["x", "x1"]].isna().all(axis=None)

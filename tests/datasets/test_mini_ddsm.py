@@ -79,3 +79,30 @@ def test_counts_and_tables_are_checked(root, monkeypatch):
     TABLE.drop(columns="Status").to_csv(root / "DataWMask.csv", index=False)
     with pytest.raises(mammo.MammoError, match="no column Status"):
         mini_ddsm.manifest(root)
+
+
+def test_what_other_programs_leave_is_no_data(root, leave_junk):
+    before = mini_ddsm.manifest(root)
+    leave_junk(root)
+    pd.testing.assert_frame_equal(mini_ddsm.manifest(root), before)
+
+
+@pytest.mark.filterwarnings("ignore:Mini-DDSM")
+def test_masks_of_another_size_are_scaled_and_of_another_aspect_are_no_place(root):
+    scaled, other, unreadable = sorted(
+        [*root.glob("Benign/0029/*Mask*"), *root.glob("Benign/0029/*MASK*")], key=lambda path: path.name
+    )
+    Image.fromarray(MASK).resize((60, 75), Image.NEAREST).save(scaled)
+    Image.fromarray(MASK).resize((75, 60), Image.NEAREST).save(other)
+    with (
+        pytest.warns(UserWarning, match=r"scaled to the image.*LEFT_CC_Mask"),
+        pytest.warns(UserWarning, match=r"another aspect.*LEFT_MLO"),
+    ):
+        lesions = mini_ddsm.lesions(root, locate=True)
+    assert lesions.loc[0, ["x", "y"]].tolist() == pytest.approx([70, 40], abs=1.5)
+    assert lesions["x"].isna().tolist() == [path == str(other) for path in lesions["mask_path"]]
+    unreadable.write_bytes(b"no image")
+    with pytest.raises(mammo.MammoError, match=unreadable.name):
+        mini_ddsm.lesions(root, locate=True)
+    with pytest.warns(UserWarning, match=rf"empty or missing.*{unreadable.name}"):
+        assert mini_ddsm.lesions(root, partial=True, locate=True)["x"].isna().sum() == 2

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -88,3 +89,23 @@ def test_without_info_there_is_nothing_to_say(root):
     (root / "Info.txt").unlink()
     with pytest.raises(mammo.MammoError, match=r"Info\.txt is missing"):
         mini_mias.manifest(root)
+
+
+def test_what_other_programs_leave_is_no_data(root, leave_junk):
+    before = mini_mias.manifest(root)
+    leave_junk(root)
+    pd.testing.assert_frame_equal(mini_mias.manifest(root), before)
+
+
+def test_circles_are_scaled_to_a_square_copy_and_to_no_other(root):
+    expected = mini_mias.lesions(root)
+    for path, size in ((root / "mdb001.pgm", (512, 512)), (root / "mdb003.pgm", (400, 512))):
+        Image.open(path).resize(size).save(path)
+    with (
+        pytest.warns(UserWarning, match=r"another size with the same aspect.*mdb001"),
+        pytest.warns(UserWarning, match=r"another aspect.*mdb003"),
+    ):
+        lesions = mini_mias.lesions(root)
+    assert lesions.loc[0, ["x", "y", "radius"]].tolist() == pytest.approx([267.2, 299.2, 98.5], abs=0.1)
+    assert lesions.loc[1:, "x"].isna().all()
+    assert lesions["label"].equals(expected["label"])

@@ -16,6 +16,7 @@ DOWNLOADS = {  # name of the reader -> folder in MAMMO_DATA
     "inbreast": "INbreast Release 1.0",
     "mini_ddsm": "MINI-DDSM-Complete-JPEG-8",
     "mini_mias": "all-mias",
+    "rsna": "rsna-breast-cancer-detection",
     "vindr_mammo": "vindr-mammo-1.0.0",
 }
 

@@ -1,23 +1,25 @@
 import numpy as np
+import pandas as pd
 import pytest
 from files import write_dicom
 
 import mammo
 from mammo.datasets import vindr_mammo
 
+STORED = (np.arange(260 * 200) % 16_000).astype(np.uint16).reshape(260, 200)
 HEAD = "study_id,series_id,image_id,laterality,view_position,height,width,breast_birads,breast_density"
 BREASTS = f"""{HEAD},split
-s1,r1,a,L,CC,3518,2800,BI-RADS 1,DENSITY C,training
-s1,r1,b,L,MLO,3518,2800,BI-RADS 1,DENSITY C,training
-s2,r2,c,R,CC,3518,2800,BI-RADS 5,DENSITY B,test
-s2,r2,d,R,MLO,3518,2800,BI-RADS 5,DENSITY B,test
-s3,r3,e,L,CC,3518,2800,BI-RADS 3,DENSITY D,training
+s1,r1,a,L,CC,260,200,BI-RADS 1,DENSITY C,training
+s1,r1,b,L,MLO,260,200,BI-RADS 1,DENSITY C,training
+s2,r2,c,R,CC,260,200,BI-RADS 5,DENSITY B,test
+s2,r2,d,R,MLO,260,200,BI-RADS 5,DENSITY B,test
+s3,r3,e,L,CC,260,200,BI-RADS 3,DENSITY D,training
 """
 FINDINGS = f"""{HEAD},finding_categories,finding_birads,xmin,ymin,xmax,ymax,split
-s1,r1,a,L,CC,3518,2800,BI-RADS 1,DENSITY C,['No Finding'],,,,,,training
-s2,r2,c,R,CC,3518,2800,BI-RADS 5,DENSITY B,"['Suspicious Calcification', 'Mass']",BI-RADS 3,10.0,20.0,30.0,60.0,test
-s2,r2,c,R,CC,3518,2800,BI-RADS 5,DENSITY B,['Mass'],BI-RADS 5,100.5,200.0,120.5,220.0,test
-s2,r2,d,R,MLO,3518,2800,BI-RADS 5,DENSITY B,['Nipple Retraction'],,5.0,5.0,9.0,9.0,test
+s1,r1,a,L,CC,260,200,BI-RADS 1,DENSITY C,['No Finding'],,,,,,training
+s2,r2,c,R,CC,260,200,BI-RADS 5,DENSITY B,"['Suspicious Calcification', 'Mass']",BI-RADS 3,10.0,20.0,30.0,60.0,test
+s2,r2,c,R,CC,260,200,BI-RADS 5,DENSITY B,['Mass'],BI-RADS 5,100.5,200.0,120.5,220.0,test
+s2,r2,d,R,MLO,260,200,BI-RADS 5,DENSITY B,['Nipple Retraction'],,5.0,5.0,9.0,9.0,test
 """
 
 
@@ -27,8 +29,7 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "finding_annotations.csv").write_text(FINDINGS)
     for study, image in [("s1", "a"), ("s1", "b"), ("s2", "c"), ("s2", "d"), ("s3", "e")]:
         (tmp_path / "images" / study).mkdir(parents=True, exist_ok=True)
-        stored = np.arange(120 * 130, dtype=np.uint16).reshape(120, 130)
-        write_dicom(tmp_path / "images" / study / f"{image}.dicom", stored, 14)
+        write_dicom(tmp_path / "images" / study / f"{image}.dicom", STORED, 14)
     counts = {"images": 5, "examinations": 3, "training images": 3, "test images": 2}
     monkeypatch.setattr(vindr_mammo, "PUBLISHED", counts)
     return tmp_path
@@ -94,3 +95,31 @@ def test_damaged_tables_are_refused(root, monkeypatch):
     monkeypatch.setattr(vindr_mammo, "PUBLISHED", {"images": 20_000})
     with pytest.raises(mammo.MammoError, match="20,000 images were published, 5 found"):
         vindr_mammo.manifest(root)
+
+
+def test_what_other_programs_leave_is_no_data(root, leave_junk):
+    before = vindr_mammo.manifest(root)
+    leave_junk(root)
+    pd.testing.assert_frame_equal(vindr_mammo.manifest(root), before)
+
+
+def test_boxes_are_scaled_to_a_smaller_copy(root):
+    write_dicom(root / "images" / "s2" / "c.dicom", STORED[::2, ::2], 14)
+    write_dicom(root / "images" / "s2" / "d.dicom", STORED[:, ::2], 14)
+    with (
+        pytest.warns(UserWarning, match=r"scaled to the image: s2/c"),
+        pytest.warns(UserWarning, match=r"another aspect.*: s2/d"),
+    ):
+        lesions = vindr_mammo.lesions(root)
+    assert lesions.loc[1, ["x", "y", "radius", "xmin", "ymax"]].tolist() == pytest.approx([55, 104.8, 5, 50, 109.8])
+    assert lesions.loc[2, ["x", "y", "radius", "xmin", "ymax"]].isna().all()
+
+
+def test_without_the_table_of_findings_there_are_no_boxes(root):
+    (root / "finding_annotations.csv").unlink()
+    with pytest.raises(mammo.MammoError, match=r"finding_annotations\.csv: this table is missing"):
+        vindr_mammo.manifest(root)
+    with pytest.warns(UserWarning, match=r"tables are missing: finding_annotations\.csv"):
+        table = vindr_mammo.manifest(root, partial=True)
+    assert table["lesions"].tolist() == [0] * 5
+    assert table["label"][2] == "malignant"

@@ -2,12 +2,31 @@
 
 x, y is the middle and radius that of a circle of the same area, in pixels of the image, y down. Synthetic lesions
 are located the same way.
+
+Every reader passes what it has found through `place_in_images`, since what was drawn on one file can be wrong on
+another: CBIS-DDSM has films of 5,041 rows with masks of 4,386.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
 import numpy as np
+import pandas as pd
 from skimage.draw import polygon2mask
+
+from mammo.core.errors import MammoError
+from mammo.datasets._tables import warn_of
+from mammo.io.headers_and_masks import image_size, read_mask
+
+TOLERANCE = 0.01  # two aspects agree up to this share; whole pixels change that of real films by a fifth of it
+PLACE = ["x", "y", "radius"]
+SCALED = "images have {} of another size with the same aspect, which are scaled to the image"
+EMPTY = "images have {} that are empty or missing, and that get no place"
+UNKNOWN = "images do not say their size, and their {} get no place"
+OTHER_ASPECT = "images have {} of another aspect, which get no place"
+OUTSIDE = "images have {} outside them, and all {} of these images get no place"
 
 CHAIN_CODE = np.array([(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1)])
 
@@ -53,6 +72,108 @@ def circle_of_mask(mask: np.ndarray) -> dict[str, float]:
 def mask_of_outline(points, height: int, width: int) -> np.ndarray:
     """bool (height, width), True inside an outline (points, 2) of x, y."""
     return polygon2mask((height, width), np.asarray(points, float)[:, ::-1])
+
+
+def place_in_images(
+    lesions: pd.DataFrame,
+    drawn_on: Sequence,
+    sizes: Sequence,
+    images: Sequence[str],
+    source: str,
+    drawing: str,
+    box: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Bring places from the pixels that they were drawn in to the pixels of the image files.
+
+    Where both have the same size, nothing changes. Where only the aspect agrees, up to TOLERANCE, places are scaled.
+    There is no place where the aspect does not agree, where nothing was drawn, or where the image's size is not known.
+    Where a middle is outside its image, nothing that was drawn on this image has a place: its size must have been
+    another. Warnings name all of these images.
+
+    Parameters
+    ----------
+    lesions : DataFrame
+        With `x, y, radius`, and `box`; NaN where nothing was drawn.
+    drawn_on : sequence of (int, int) or None
+        Height and width in pixels of what each was drawn on; None where it was the image itself.
+    sizes : sequence of (int, int) or None
+        Height and width of each image file; None where they are not known.
+    images : sequence of str
+        Names of the images, for the warnings.
+    source, drawing : str
+        Name of the data set, and what was drawn, as in `"CBIS-DDSM"` and `"masks"`.
+    box : sequence of str
+        Columns of the left, upper, right and lower edge, which are brought along.
+
+    Returns
+    -------
+    DataFrame
+        A copy of `lesions`; NaN in all these columns where there is no place.
+    """
+    columns, images = [*PLACE, *box], list(images)
+    values = lesions[columns].to_numpy(float, copy=True)
+    across, down = [0, *range(3, len(columns), 2)], [1, *range(4, len(columns), 2)]
+    found = {what: set() for what in (SCALED, EMPTY, UNKNOWN, OTHER_ASPECT, OUTSIDE)}
+    for value, drawn, size, image in zip(values, drawn_on, sizes, images, strict=True):
+        if np.isnan(value[:3]).any():
+            found[EMPTY].add(image)
+        elif size is None:
+            found[UNKNOWN].add(image)
+        elif not same_aspect(drawn or size, size):
+            found[OTHER_ASPECT].add(image)
+        else:
+            if tuple(drawn or size) != tuple(size):
+                found[SCALED].add(image)
+                scale_y, scale_x = np.divide(size, drawn)
+                value[across] = (value[across] + 0.5) * scale_x - 0.5
+                value[down] = (value[down] + 0.5) * scale_y - 0.5
+                value[2] *= np.sqrt(scale_x * scale_y)
+            if not (0 <= value[0] <= size[1] and 0 <= value[1] <= size[0]):
+                found[OUTSIDE].add(image)
+            continue
+        value[:] = np.nan
+    values[[image in found[OUTSIDE] for image in images]] = np.nan
+    for what, names in found.items():
+        warn_of(source, what.format(drawing, drawing), names)
+    placed = pd.DataFrame(values.round(1), columns=columns, index=lesions.index)
+    return lesions.assign(**{column: placed[column] for column in columns})
+
+
+def same_aspect(one, other) -> bool:
+    """Whether two sizes (height, width) have the same aspect, up to TOLERANCE."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= TOLERANCE
+
+
+def locate_masks(paths: Sequence, masks: Sequence, names: Sequence[str], source: str, partial: bool) -> pd.DataFrame:
+    """x, y and radius in the pixels of each image, from its mask; of a missing mask (None) NaN.
+
+    Raises MammoError where a file is no mask; with `partial` such a lesion has no place, and a warning names it.
+    """
+    circles, drawn_on = [], []
+    for path in masks:
+        try:
+            mask = read_mask(path) if path else np.zeros((0, 0), bool)
+        except MammoError:
+            if not partial:
+                raise
+            mask = np.zeros((0, 0), bool)
+        circles.append(circle_of_mask(mask))
+        drawn_on.append(mask.shape)
+    circles = pd.DataFrame(circles, columns=PLACE)
+    return place_in_images(circles, drawn_on, sizes_of(paths), names, source, "masks")
+
+
+def sizes_of(paths: Sequence) -> list[tuple[int, int] | None]:
+    """Height and width of each image file; None where there is no file, or it does not say them."""
+
+    @cache
+    def size(path):
+        try:
+            return image_size(path) if path else None
+        except MammoError:  # reading the image will say what is wrong with it
+            return None
+
+    return [size(path) for path in paths]
 
 
 def _circle(x: float, y: float, radius: float) -> dict[str, float]:

@@ -13,9 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.manifest import check_manifest
+from mammo.core.manifest import GRAVITY, check_manifest
 
-GRAVITY = ("normal", "benign", "malignant")
 FIRST = ("path", "label", "patient_id", "laterality", "view", "split", "source", "lesion_type", "density")
 PLACE = ("mask_path", "x", "y", "radius")
 SHOWN = 20  # names in a message; the rest is counted
@@ -25,7 +24,8 @@ SIDES = {"LEFT": "L", "RIGHT": "R", "L": "L", "R": "R"}
 def read_table(path, columns: Iterable[str] = (), **options) -> pd.DataFrame:
     """A CSV or Excel table, every cell as text without the blanks and line breaks around it.
 
-    Column names come without blanks around them and with `_` for the blanks inside. `options` go to pandas.
+    Column names come without blanks around them and with `_` for the blanks inside. Letters are composed (Unicode NFC).
+    `options` go to pandas.
     Raises MammoError where the table is missing, damaged or without one of `columns`.
     """
     path = Path(path)
@@ -36,13 +36,15 @@ def read_table(path, columns: Iterable[str] = (), **options) -> pd.DataFrame:
         table = read(path, dtype=str, **options)
     except ImportError as error:
         raise MammoError(f"{path.name}: {error} Or save the spreadsheet as {path.stem}.csv beside it.") from None
+    except OSError as error:
+        raise MammoError(f"{path} cannot be opened ({error.strerror or error}). Check its permissions.") from None
     except Exception as error:  # a damaged spreadsheet fails anywhere: the archive, its XML, its cells
         raise MammoError(f"{path.name} cannot be read as a table ({error}). Download it again.") from None
     table.columns = [str(column).strip().replace(" ", "_") for column in table.columns]
     absent = [column for column in columns if column not in table]
     if absent:
         raise MammoError(f"{path.name} has no column {', '.join(absent)}; it has {', '.join(table.columns)}.")
-    return table.apply(lambda column: column.str.strip()).astype(object)
+    return table.apply(lambda column: column.str.strip().str.normalize("NFC")).astype(object)
 
 
 def first_table(root: Path, *names: str) -> Path:
@@ -97,11 +99,24 @@ def check_counts(source: str, found: Mapping[str, int], published: Mapping[str, 
         )
 
 
-def left_out(source: str, why: str, names: Iterable[str]) -> None:
-    """Warn, with the names, of images that no row can be written for."""
+def is_there(path: Path, source: str, partial: bool) -> bool:
+    """Whether to read a table: False, with a warning, where it is missing and `partial` allows that."""
+    if partial and not path.is_file():
+        warn_of(source, "tables are missing", [path.name])
+        return False
+    return True
+
+
+def warn_of(source: str, what: str, names: Iterable[str]) -> None:
+    """Warn that something holds for a number of things, with their names; of none there is no warning."""
     names = sorted(names)
     if names:
-        warnings.warn(f"{source}: {len(names)} images are not in the manifest, {why}: {_listed(names)}.", stacklevel=3)
+        warnings.warn(f"{source}: {len(names)} {what}: {_listed(names)}.", stacklevel=3)
+
+
+def left_out(source: str, why: str, names: Iterable[str]) -> None:
+    """Warn, with the names, of images that no row can be written for."""
+    warn_of(source, f"images are not in the manifest, {why}", names)
 
 
 def gravest(labels: Iterable[str]) -> str:

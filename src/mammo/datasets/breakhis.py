@@ -34,7 +34,8 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.datasets._tables import as_manifest, check_counts
+from mammo.core.files import list_files
+from mammo.datasets._tables import as_manifest, check_counts, check_files
 
 SOURCE = "BreakHis"
 PUBLISHED = {
@@ -63,19 +64,16 @@ TUMOURS = {
 def manifest(root, magnification: int | None = None, partial: bool = False) -> pd.DataFrame:
     """One row a picture, of one magnification (40, 100, 200 or 400) or of all.
 
-    Raises MammoError that names pictures with other names, and one that says which counts are short; `partial`
-    allows that. Pictures carry no list of names, so what is missing can only be counted.
+    Raises MammoError that names pictures with other names, and one that says which counts are short; with `partial` it
+    warns and goes on. There is no list of the pictures, so what is missing can only be counted.
     """
     if magnification not in (None, 40, 100, 200, 400):
         raise MammoError(f"BreakHis has the magnifications 40, 100, 200 and 400, not {magnification}.")
-    paths = sorted(Path(root).rglob("*.png"))
-    matches = [NAME.fullmatch(path.name) for path in paths]
-    strange = [path.name for path, match in zip(paths, matches, strict=True) if not match]
-    if strange:
-        raise MammoError(f"{len(strange)} pictures are not named as BreakHis names them: {', '.join(strange[:20])}.")
-    if not paths:
+    matches = {path: NAME.fullmatch(path.name) for path in list_files(root, ".png")}
+    check_files(SOURCE, [], [path.name for path, match in matches.items() if not match], partial)
+    if not any(matches.values()):
         raise MammoError(f"{root} holds no picture of BreakHis. Give the folder that the archive unpacks to.")
-    table = pd.DataFrame([_row(path, match) for path, match in zip(paths, matches, strict=True)])
+    table = pd.DataFrame([_row(path, match) for path, match in matches.items() if match])
     counts = {f"{label} pictures": int((table["label"] == label).sum()) for label in LABELS.values()}
     counts |= {f"pictures at {m}x": int((table["magnification"] == m).sum()) for m in (40, 100, 200, 400)}
     check_counts(SOURCE, counts | {"slides": table["slide"].nunique()}, PUBLISHED, partial)

@@ -25,6 +25,8 @@ Traps, all of them looked for in the tables themselves:
   lesions that the tables in use give for a film; in 16 of the 71 the two tables alone would differ.
 - Crop and mask are swapped in some rows and folders. They are told apart by their pixels: the mask has the size of
   the whole film or, where that does not decide, has only two grey values.
+- Some masks are smaller than their film, as Mass-Test_P_00145. Places are scaled to the film where the aspect agrees,
+  and left empty where it does not; both are said in a warning. `mask_path` is the file as it is.
 - BENIGN_WITHOUT_CALLBACK counts as benign; `pathology` keeps the word. `N/A` in a description is a word of the owner.
 - The same name is `breast density` in two tables and `breast_density` in two; quoted paths hold line breaks.
 """
@@ -38,7 +40,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.datasets._geometry import circle_of_mask
+from mammo.core.files import list_files
+from mammo.datasets._geometry import locate_masks
 from mammo.datasets._tables import (
     SIDES,
     as_manifest,
@@ -48,10 +51,12 @@ from mammo.datasets._tables import (
     first_table,
     gravest,
     in_order,
+    is_there,
     read_table,
     translated,
+    warn_of,
 )
-from mammo.io.headers_and_masks import image_size, is_mask, read_mask
+from mammo.io.headers_and_masks import image_size, is_mask
 
 SOURCE = "CBIS-DDSM"
 KINDS = ("mass", "calc")
@@ -91,14 +96,16 @@ def manifest(root, kind: str | None = None, partial: bool = False) -> pd.DataFra
 def lesions(root, kind: str | None = None, partial: bool = False, locate: bool = False) -> pd.DataFrame:
     """One row a lesion: label, description, and the paths of the whole film, of its crop and of its mask.
 
-    With `locate` every mask is read, which takes minutes, for x, y and radius. A path is None where, with `partial`,
-    the file is missing.
+    With `locate` every mask is read, which takes minutes, for x, y and radius in pixels of the film. With `partial`,
+    a path is None where the file is missing, and lesions of a missing table are left out.
     """
     root = Path(root)
     if kind not in (None, *KINDS):
         raise MammoError(f"kind is mass, calc or None for both, not {kind!r}.")
     kinds = [kind] if kind else KINDS
-    table = pd.concat([_table(root, k, split) for k in kinds for split in SPLITS], ignore_index=True)
+    tables = [_table(root, k, split, partial) for k in kinds for split in SPLITS]
+    table = pd.concat([part for part in tables if part is not None] or [_table(root, kinds[0], "train", False)])
+    table = table.reset_index(drop=True)
     tested = set(table.loc[table["official_split"] == "test", "patient_id"])
     table["split"] = ["test" if patient in tested else "train" for patient in table["patient_id"]]
     wanted = {"Mass" if k == "mass" else "Calc" for k in kinds}
@@ -109,20 +116,21 @@ def lesions(root, kind: str | None = None, partial: bool = False, locate: bool =
             found = {"lesions": int(((table["kind"] == k) & (table["official_split"] == split)).sum())}
             check_counts(f"{SOURCE}, {k} {split},", found, {"lesions": PUBLISHED[k, split]}, partial)
     films = [files.get(folder, [None])[0] for folder in table["folder"]]
-    rois = [files.get(folder, []) for folder in table["folder"] + "_" + table["abnormality"]]
-    pairs = [_crop_and_mask(roi, film) for roi, film in zip(rois, films, strict=True)]
+    names = table["folder"] + "_" + table["abnormality"]
+    pairs = _crops_and_masks([files.get(name, []) for name in names], films, names, partial)
     paths = {"path": films, "crop_path": [crop for crop, _ in pairs], "mask_path": [mask for _, mask in pairs]}
     table = table.join(pd.DataFrame(paths, index=table.index, dtype=object))
     if locate:
-        circles = [circle_of_mask(read_mask(path)) if path else {} for path in table["mask_path"]]
-        table = table.join(pd.DataFrame(circles, index=table.index))
+        table = table.join(locate_masks(table["path"], table["mask_path"], names, SOURCE, partial))
     return in_order(table.drop(columns=["folder", "kind"]).assign(source=SOURCE))
 
 
-def _table(root: Path, kind: str, split: str) -> pd.DataFrame:
-    """One of the four tables, in our words, with the folder that each film is in."""
+def _table(root: Path, kind: str, split: str, partial: bool) -> pd.DataFrame | None:
+    """One of the four tables, in our words, with the folder that each film is in; with `partial` None if missing."""
     name = f"{kind}_case_description_{split}_set.csv"
     path = first_table(root, name, f"csv/{name}")
+    if not is_there(path, SOURCE, partial):
+        return None
     table = read_table(path, keep_default_na=False, na_values=[""]).rename(columns=NAMES)
     absent = [column for column in (*NEEDED, "density", *DESCRIPTIONS[kind]) if column not in table]
     if absent:
@@ -164,7 +172,7 @@ def _files(root: Path) -> dict[str, list[str]]:
             if image.is_file():
                 files[folder].append(str(image.resolve()))
     else:
-        for path in root.rglob("*.dcm"):
+        for path in list_files(root, ".dcm"):
             folder = next((part for part in reversed(path.parts[:-1]) if FOLDER.fullmatch(part)), path.parent.name)
             files[folder].append(str(path.resolve()))
     return {folder: sorted(paths) for folder, paths in files.items()}
@@ -177,6 +185,21 @@ def _check(table: pd.DataFrame, files: dict[str, list[str]], partial: bool) -> N
     too_few = [f"{folder} ({number[folder]} of {n} files)" for folder, n in wanted.items() if number[folder] < n]
     too_many = [f"{folder} ({n} files)" for folder, n in number.items() if n > wanted.get(folder, 0)]
     check_files(SOURCE, too_few, too_many, partial)
+
+
+def _crops_and_masks(rois: list[list[str]], films: list, names, partial: bool) -> list[tuple]:
+    """Crop and mask of each lesion; with `partial`, None where they cannot be told apart."""
+    pairs, doubtful = [], []
+    for files, film, name in zip(rois, films, names, strict=True):
+        try:
+            pairs.append(_crop_and_mask(files, film))
+        except MammoError:
+            if not partial:
+                raise
+            pairs.append((None, None))
+            doubtful.append(name)
+    warn_of(SOURCE, "lesions have no crop and mask here, as their files cannot be told apart", doubtful)
+    return pairs
 
 
 def _crop_and_mask(files: list[str], film: str | None) -> tuple[str | None, str | None]:

@@ -29,6 +29,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
+from mammo.core.files import list_files
 from mammo.core.manifest import LABELS as KNOWN
 from mammo.datasets._tables import (
     as_manifest,
@@ -54,30 +55,40 @@ def manifest(root, other_breast: str | None = None, partial: bool = False) -> pd
     """One row an image of a breast with a row in the spreadsheet; `subtype` is the molecular one, where known.
 
     `other_breast` is the label for breasts without a row; None leaves their images out and warns with their names.
-    Raises MammoError that names missing and unknown patients; with `partial` it warns and goes on.
+    Raises MammoError that names missing and unknown patients, and files that cannot be read; with `partial` it warns
+    and goes on.
     """
     if other_breast not in (None, *KNOWN):
         raise MammoError(f"other_breast is None or one of {', '.join(KNOWN)}, not {other_breast!r}.")
     root = Path(root)
     breasts = _breasts(root)
     patients = {patient for patient, _ in breasts}
-    images = [(path, _patient(path, root)) for path in sorted(root.rglob("*.dcm"))]
+    images = [(path, _patient(path, root)) for path in list_files(root, ".dcm")]
     there = {patient for _, patient in images}
     extra = [str(path.relative_to(root)) for path, patient in images if patient not in patients]
     check_files(SOURCE, patients - there, extra, partial)
     images = [(path, patient) for path, patient in images if patient in patients]
     check_counts(SOURCE, {"patients": len(there & patients), "images": len(images)}, PUBLISHED, partial)
-    rows, without = [], []
+    rows, without, no_side, unreadable = [], [], [], []
     for path, patient in images:
-        side, view = side_and_view(path)
+        name = str(path.relative_to(root))
+        try:
+            side, view = side_and_view(path)
+        except MammoError:
+            if not partial:
+                raise
+            unreadable.append(name)
+            continue
         breast = breasts.get((patient, side)) or ({"label": other_breast} if other_breast and side else None)
         if breast:
             rows.append(
                 {"path": str(path.resolve()), "patient_id": patient, "laterality": side, "view": view, **breast}
             )
         else:
-            without.append(str(path.relative_to(root)))
+            (without if side else no_side).append(name)
     left_out(SOURCE, "because the spreadsheet has no row for the breast", without)
+    left_out(SOURCE, "because their header does not say which breast they show", no_side)
+    left_out(SOURCE, "because they cannot be read", unreadable)
     if not rows:
         raise MammoError(f"{root} holds no image of a breast that the spreadsheet of CMMD names.")
     return as_manifest(rows, SOURCE)

@@ -37,7 +37,8 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.datasets._geometry import circle_of_outline, follow_chain
+from mammo.core.files import list_files
+from mammo.datasets._geometry import circle_of_outline, follow_chain, place_in_images
 from mammo.datasets._tables import as_manifest, check_counts, check_files, gravest, in_order, left_out, translated
 from mammo.io.ddsm_ljpeg import read_ics
 
@@ -72,7 +73,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     for column in ("lesion_type", "x", "y", "radius", "pathology", "birads", "subtlety"):
         films[column] = films["path"].map(first[column])
     films["lesions"] = films["path"].map(found.groupby("path").size()).fillna(0).astype(int)
-    return as_manifest(films.drop(columns=["overlay", "breast", "complete"]), SOURCE)
+    return as_manifest(films.drop(columns=["overlay", "breast", "complete", "size"]), SOURCE)
 
 
 def lesions(root, partial: bool = False) -> pd.DataFrame:
@@ -123,12 +124,13 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
 
     The others are kept, as what is outlined in one view counts for the whole breast.
     """
-    rows, missing, extra = [], [], {path.resolve() for path in root.rglob("*.LJPEG")}
-    extra |= {path.resolve() for path in root.rglob("*.OVERLAY")}
-    for ics in sorted(root.rglob("*.ics")):
+    rows, missing, unnamed = [], [], []
+    extra = {path.resolve() for path in list_files(root, ".ljpeg", ".overlay")}
+    for ics in list_files(root, ".ics"):
         case = CASE.fullmatch(ics.stem)
         if not case:
-            raise MammoError(f"{ics.name} is not named like a case of DDSM, A-1112-1.ics. Restore its name.")
+            unnamed.append(ics.name)
+            continue
         facts = read_ics(ics)
         for view, film in facts["views"].items():
             name = f"{ics.stem.replace('-', '_')}.{view}"
@@ -147,23 +149,27 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
                     "digitizer": facts.get("DIGITIZER"),
                     "volume": ics.parents[1].name,
                     "outlined": film["overlay"],
+                    "size": (film["height"], film["width"]),
                     "overlay": overlay if overlay.is_file() else None,
                     "complete": all(file.is_file() for file in wanted),
                 }
             )
-    check_files(SOURCE, missing, [path.name for path in extra], partial)
+    check_files(SOURCE, missing, [*unnamed, *(path.name for path in extra)], partial)
     if not any(row["complete"] for row in rows):
         raise MammoError(f"{root} holds no case of DDSM: no .ics file with its films below it.")
     return pd.DataFrame(rows)
 
 
 def _lesions(films: pd.DataFrame) -> pd.DataFrame:
-    rows = []
+    rows, sizes = [], []
     for film in films[films["outlined"] & films["overlay"].notna()].itertuples():
         for lesion in read_overlay(film.overlay):
             image = {"path": film.path, "patient_id": film.patient_id, "laterality": film.laterality, "view": film.view}
             rows.append(image | lesion | circle_of_outline(lesion["outline"]))
+            sizes.append(film.size)
     columns = ["path", "patient_id", "laterality", "view", "lesion_type", "description", "pathology", "birads"]
     table = pd.DataFrame(rows, columns=[*columns, "subtlety", "outline", "x", "y", "radius"])
+    names = [Path(path).name for path in table["path"]]
+    table = place_in_images(table, [None] * len(table), sizes, names, SOURCE, "outlines")
     words = table["pathology"].where(table["pathology"] != UNPROVEN)
     return table.assign(label=translated(words, LABELS, "An .OVERLAY file").astype(object))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import list_files, normalized
 from mammo.core.manifest import CLASS_NAMES, LABELS, check_manifest
 
 ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".bmp", ".webp", ""}
@@ -36,7 +36,7 @@ def manifest(root, patient_pattern: str) -> pd.DataFrame:
     pattern = _compiled(patient_pattern)
     rows = []
     for label in LABELS:
-        for path in list_files(root / label):
+        for path in list_files(root / label) if (root / label).is_dir() else []:
             rows.append({"path": str(path.resolve()), "label": label, "patient_id": _patient(path, root, pattern)})
     if not rows:
         raise MammoError(f"{root} holds no images.")
@@ -59,7 +59,7 @@ def _patient(path: Path, root: Path, pattern: re.Pattern) -> str:
     inside = path.relative_to(root)
     if path.suffix.lower() not in ENDINGS and not path.suffix[1:].isdigit():
         raise MammoError(f"{inside} is no image of a kind known here. Move it out of the folder.")
-    found = pattern.search(Path(*inside.parts[1:]).as_posix())
+    found = pattern.search(normalized(Path(*inside.parts[1:]).as_posix()))
     if not found or not found.group(1):
         raise MammoError(f"The pattern {pattern.pattern!r} finds no patient in {inside}. Mend the pattern or the name.")
     return found.group(1)

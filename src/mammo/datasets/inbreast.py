@@ -26,19 +26,24 @@ Traps:
 - Views are CC and MLO (ML in the names of files); one image has FB.
 - Names of outlines vary (Asymmetry, Assymetry; Spiculated, Espiculated region), and some calcifications have none
   (Unnamed, Point 1, Point 3). They are brought together here. A calcification can be a single point: radius 0.
+- Some outlines have no points, or points that are no numbers. They are lesions without a place, named in a warning.
+- Outlines are in pixels of the images as published (SIZES). They are scaled to a copy of the same aspect. Where one
+  lies outside its image, all of that image are left without a place.
 - An outline has no BI-RADS of its own; its label is that of its image.
 """
 
 from __future__ import annotations
 
 import plistlib
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.datasets._geometry import circle_of_box, circle_of_outline
+from mammo.core.files import find_files, list_files
+from mammo.datasets._geometry import circle_of_box, circle_of_outline, place_in_images, same_aspect, sizes_of
 from mammo.datasets._tables import (
     SIDES,
     as_manifest,
@@ -68,6 +73,8 @@ KINDS = {
     "assymetry": "asymmetry",
     "distortion": "architectural distortion",
 }
+NAME = re.compile(r"(\d+)_([^_]+)_")  # number of the image, patient
+SIZES = ((4084, 3328), (3328, 2560))  # rows and columns of the images, by compression plate
 BOX = ["x1", "y1", "x2", "y2"]
 OWN = ("file", "patient_id", "birads", "view", "laterality")
 
@@ -98,7 +105,10 @@ def _there(root: Path, partial: bool) -> pd.DataFrame:
     rows = _own_table(root) if own else _release(root)
     known = set(rows["path"])
     unknown = [path.name for path in _images(root) if str(path.resolve()) not in known]
-    check_files(SOURCE, rows.loc[rows["path"].isna(), "name"], unknown, partial)
+    missing = [*rows.loc[rows["path"].isna(), "name"]]
+    if not own and not (root / "AllXML").is_dir():
+        missing.append("AllXML")
+    check_files(SOURCE, missing, unknown, partial)
     rows = rows[rows["path"].notna()]
     if not own:
         counts = rows["birads"].str[0].value_counts()
@@ -108,7 +118,7 @@ def _there(root: Path, partial: bool) -> pd.DataFrame:
 
 def _located(root: Path, images: pd.DataFrame) -> pd.DataFrame:
     own = (root / "labels.csv").is_file()
-    found = _boxes(root) if own else _outlines(root, images)
+    found = _boxes(root, images) if own else _outlines(root, images)
     columns = ["path", "label", "patient_id", "laterality", "view", "birads", "name"]
     return in_order(found.merge(images[columns], on="name").drop(columns="name").assign(source=SOURCE))
 
@@ -123,13 +133,14 @@ def _release(root: Path) -> pd.DataFrame:
     table = table[table["File_Name"].str.fullmatch(r"\d+(\.0)?", na=False)]  # the spreadsheet ends in remarks
     check_filled(table, ("Laterality", "View", "Bi-Rads"), path.name)
     name = table["File_Name"].str.removesuffix(".0")
-    files = {path.name.split("_")[0]: path for path in _images(root)}
+    named = {path: NAME.match(path.name) for path in _images(root)}
+    files = {match[1]: path for path, match in named.items() if match}
     birads = table["Bi-Rads"].str.lower()
     return pd.DataFrame(
         {
             "path": [str(files[n].resolve()) if n in files else None for n in name],
             "label": translated(birads, LABELS, path.name),
-            "patient_id": [files[n].name.split("_")[1] if n in files else None for n in name],
+            "patient_id": [named[files[n]][2] if n in files else None for n in name],
             "laterality": translated(table["Laterality"].str.upper(), SIDES, path.name),
             "view": table["View"],
             "density": table["ACR"],
@@ -147,9 +158,10 @@ def _own_table(root: Path) -> pd.DataFrame:
     if "label" in table and (table["label"] != label).any():
         row = table[table["label"] != label].iloc[0]
         raise MammoError(f"labels.csv calls {row['file']} {row['label']} at BI-RADS {row['birads']}. Mend one of them.")
+    files = find_files(root / file for file in table["file"])
     return pd.DataFrame(
         {
-            "path": [str((root / f).resolve()) if (root / f).is_file() else None for f in table["file"]],
+            "path": [str(file.resolve()) if file.is_file() else None for file in files],
             "label": label,
             "patient_id": table["patient_id"],
             "laterality": translated(table["laterality"].str.upper(), SIDES, "labels.csv"),
@@ -164,10 +176,11 @@ def _own_table(root: Path) -> pd.DataFrame:
 
 def _images(root: Path) -> list[Path]:
     folder = root / "AllDICOMs" if (root / "AllDICOMs").is_dir() else root / "images"
-    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    return list_files(folder) if folder.is_dir() else []
 
 
-def _boxes(root: Path) -> pd.DataFrame:
+def _boxes(root: Path, images: pd.DataFrame) -> pd.DataFrame:
+    """All boxes in lesion_boxes.csv, of the images that are there."""
     path = root / "lesion_boxes.csv"
     if not path.is_file():
         return pd.DataFrame(columns=["name", "lesion_type", "x", "y", "radius"])
@@ -178,22 +191,38 @@ def _boxes(root: Path) -> pd.DataFrame:
             f"lesion_boxes.csv has boxes in {len(strange)} files that labels.csv does not name, first {strange[0]}. "
             "Use the same names in both."
         )
-    corners = table[BOX].astype(float)
+    table = table[table["file"].isin(images["name"])].reset_index(drop=True)
+    try:
+        corners = table[BOX].astype(float)
+    except ValueError as error:
+        raise MammoError(f"lesion_boxes.csv has an edge that is no number ({error}). Mend it.") from None
     circles = pd.DataFrame([circle_of_box(*box) for box in corners.to_numpy()], columns=["x", "y", "radius"])
-    return table[["file", "type"]].set_axis(["name", "lesion_type"], axis=1).join(circles).join(corners)
+    rows = table[["file", "type"]].set_axis(["name", "lesion_type"], axis=1).join(circles).join(corners)
+    sizes = sizes_of(rows["name"].map(images.set_index("name")["path"]))
+    return place_in_images(rows, [None] * len(rows), sizes, rows["name"], SOURCE, "boxes", BOX)
 
 
 def _outlines(root: Path, images: pd.DataFrame) -> pd.DataFrame:
     """All outlines in AllXML, of the images that are there."""
-    rows = []
-    for name in images["name"]:
+    rows, drawn_on, sizes = [], [], []
+    for name, size in zip(images["name"], sizes_of(images["path"]), strict=True):
         path = root / "AllXML" / f"{name}.xml"
         for region in _regions(path) if path.is_file() else []:
-            points = np.array([[float(v) for v in point.strip("() ").split(",")][:2] for point in region["Point_px"]])
             kind = str(region.get("Name", "Unnamed")).strip().lower()
-            if len(points):
-                rows.append({"name": name, "lesion_type": KINDS.get(kind, kind), **circle_of_outline(points)})
-    return pd.DataFrame(rows, columns=["name", "lesion_type", "x", "y", "radius"])
+            rows.append({"name": name, "lesion_type": KINDS.get(kind, kind), **_circle(region)})
+            drawn_on.append(next((plate for plate in SIZES if size and same_aspect(plate, size)), None))
+            sizes.append(size)
+    rows = pd.DataFrame(rows, columns=["name", "lesion_type", "x", "y", "radius"])
+    return place_in_images(rows, drawn_on, sizes, rows["name"], SOURCE, "outlines")
+
+
+def _circle(region: dict) -> dict[str, float]:
+    """The middle and radius of an outline; NaN where it has no points, or points that are no numbers."""
+    try:
+        points = np.array([[float(v) for v in point.strip("() ").split(",")][:2] for point in region["Point_px"]])
+        return circle_of_outline(points.reshape(-1, 2))
+    except (KeyError, ValueError, AttributeError, TypeError, IndexError):
+        return dict.fromkeys(("x", "y", "radius"), np.nan)
 
 
 def _regions(path: Path) -> list[dict]:

@@ -30,7 +30,8 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.datasets._geometry import circle_of_mask
+from mammo.core.files import list_files
+from mammo.datasets._geometry import locate_masks
 from mammo.datasets._tables import (
     SIDES,
     as_manifest,
@@ -42,7 +43,6 @@ from mammo.datasets._tables import (
     read_table,
     translated,
 )
-from mammo.io.headers_and_masks import read_mask
 
 SOURCE = "Mini-DDSM"
 PUBLISHED = {"films": 7808, "Cancer cases": 679, "Benign cases": 671, "Normal cases": 602}
@@ -68,14 +68,15 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 def lesions(root, partial: bool = False, locate: bool = False) -> pd.DataFrame:
     """One row a mask, with the film and the label of the breast.
 
-    With `locate` every mask is read for x, y and radius.
+    With `locate` every mask is read for x, y and radius, in pixels of the film.
     """
     films = _films(Path(root), partial)
     parts = [films.assign(mask_path=films[column]) for column in MASKS.values()]
     rows = pd.concat(parts, ignore_index=True).dropna(subset="mask_path").drop(columns="mask2_path")
     rows = rows.sort_values(["path", "mask_path"]).reset_index(drop=True)
     if locate:
-        rows = rows.join(pd.DataFrame([circle_of_mask(read_mask(path)) for path in rows["mask_path"]]))
+        names = [f"{Path(path).parent.name}/{Path(path).name}" for path in rows["mask_path"]]
+        rows = rows.join(locate_masks(rows["path"], rows["mask_path"], names, SOURCE, partial))
     return in_order(rows.assign(source=SOURCE))
 
 
@@ -83,7 +84,7 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
     path = first_table(root, "DataWMask.xlsx", "DataWMask.csv")
     table = read_table(path, NEEDED)
     check_filled(table, ("fullPath", "fileName", "View", "Side", "Status"), path.name)
-    there = {p.relative_to(root).as_posix(): p for p in sorted(root.glob("*/*/*")) if p.suffix in (".jpg", ".png")}
+    there = {path.relative_to(root).as_posix(): path for path in list_files(root, ".jpg", ".png")}
     ending = ".png" if any(name.endswith(".png") for name in there) else ".jpg"
     named = {
         column: (table[column].str.replace("\\", "/").str.removesuffix(".jpg") + ending).where(table[column] != NONE)

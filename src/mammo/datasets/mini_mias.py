@@ -18,6 +18,7 @@ Traps:
 - Info.txt says that even numbers are left breasts. The markers on the films say that odd numbers are; they are
   believed, since they were there when the film was taken.
 - A film may have several lesions, each with its line in Info.txt. The manifest has the first of the gravest.
+- Places are in pixels of the film as published, 1024 x 1024. They are scaled to a square copy of another size.
 - Four lesions have no place: one benign, and three that are spread over the film. Some circles reach beyond the
   breast. White labels and borders are visible, and a careless model will learn them.
 """
@@ -29,6 +30,8 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
+from mammo.core.files import list_files
+from mammo.datasets._geometry import place_in_images, sizes_of
 from mammo.datasets._tables import as_manifest, check_counts, check_files, in_order
 
 SOURCE = "mini-MIAS"
@@ -53,8 +56,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     Raises MammoError that names missing and unknown films; with `partial` it warns and goes on.
     """
     root = Path(root)
-    lines = _lines(root)
-    there = _films(root, lines, partial)
+    lines, there = _films(root, partial)
     gravest_first = lines.sort_values("label", key=lambda label: label != "malignant", kind="stable")
     rows = gravest_first.drop_duplicates("film").sort_values("film")
     rows["lesions"] = rows["film"].map(lines[lines["label"] != "normal"].groupby("film").size()).fillna(0).astype(int)
@@ -71,22 +73,29 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
     Raises MammoError as `manifest` does; with `partial` the lesions of films that are there.
     """
     root = Path(root)
-    lines = _lines(root)
-    there = _films(root, lines, partial)
+    lines, there = _films(root, partial)
     rows = lines[(lines["label"] != "normal") & lines["film"].isin(there)]
     paths = [str(there[film].resolve()) for film in rows["film"]]
     return in_order(rows.drop(columns="film").assign(path=paths, source=SOURCE))
 
 
-def _films(root: Path, lines: pd.DataFrame, partial: bool) -> dict[str, Path]:
-    known, there = set(lines["film"]), {path.stem: path for path in root.glob("mdb*.pgm")}
+def _films(root: Path, partial: bool) -> tuple[pd.DataFrame, dict[str, Path]]:
+    """The lines of Info.txt, with places in pixels of the films that are there, and these films."""
+    lines = _lines(root)
+    files = [path for path in list_files(root, ".pgm") if path.name.startswith("mdb")]
+    known, there = set(lines["film"]), {path.stem: path for path in files}
     check_files(
         SOURCE,
         missing=[f"{film}.pgm" for film in known - set(there)],
         extra=[f"{film}.pgm" for film in set(there) - known],
         partial=partial,
     )
-    return there
+    located = lines["x"].notna() & lines["film"].isin(there)
+    part = lines[located]
+    sizes = sizes_of([there[film] for film in part["film"]])
+    places = place_in_images(part, [(SIDE, SIDE)] * len(part), sizes, part["film"], SOURCE, "circles")
+    lines.loc[located, ["x", "y", "radius"]] = places[["x", "y", "radius"]].to_numpy()
+    return lines, there
 
 
 def _lines(root: Path) -> pd.DataFrame:
@@ -94,7 +103,10 @@ def _lines(root: Path) -> pd.DataFrame:
     info = root / "Info.txt"
     if not info.is_file():
         raise MammoError(f"{info} is missing. It is part of the archive and says what the films show.")
-    text = info.read_text(encoding="latin-1")
+    try:
+        text = info.read_text(encoding="latin-1")
+    except OSError as error:
+        raise MammoError(f"{info} cannot be opened ({error.strerror or error}). Check its permissions.") from None
     rows = [_line(line) for line in text.splitlines() if line.startswith("mdb")]
     if not rows:
         raise MammoError(f"{info} has no line about a film. Unpack the archive again.")

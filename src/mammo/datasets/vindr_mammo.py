@@ -20,6 +20,8 @@ Traps:
 - There is no patient id. An examination counts as a patient here, as in the owner's split.
 - BI-RADS and density are of the breast, so both views have them even where a finding is seen in one.
 - Findings of BI-RADS 2 are not boxed: an image without a box is not a normal one.
+- Boxes are in pixels of the image as published, whose height and width the table says. They are scaled to a smaller
+  copy of the same aspect.
 - Two breasts in three are BI-RADS 1, one in twenty 4 or 5. Accuracy says nothing here.
 """
 
@@ -31,14 +33,15 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.datasets._geometry import circle_of_box
+from mammo.core.files import list_files
+from mammo.datasets._geometry import circle_of_box, place_in_images, sizes_of
 from mammo.datasets._tables import (
     as_manifest,
     check_counts,
     check_files,
     check_filled,
-    first_table,
     in_order,
+    is_there,
     read_table,
     translated,
 )
@@ -67,7 +70,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     counts = {"images": len(rows), "examinations": rows["patient_id"].nunique()}
     counts |= {f"{owners} images": int((rows["split"] == ours).sum()) for owners, ours in SPLITS.items()}
     check_counts(SOURCE, counts, PUBLISHED, partial)
-    boxes = _boxes(root)
+    boxes = _boxes(root, rows["path"], partial)
     first = boxes.sort_values("birads", ascending=False, kind="stable").drop_duplicates("path").set_index("path")
     for column in ("lesion_type", "x", "y", "radius"):
         rows[column] = rows["path"].map(first[column])
@@ -82,9 +85,7 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
     there.
     """
     root = Path(root)
-    there = _images(root, partial)["path"]
-    boxes = _boxes(root)
-    return in_order(boxes[boxes["path"].isin(there)])
+    return in_order(_boxes(root, _images(root, partial)["path"], partial))
 
 
 def _images(root: Path, partial: bool) -> pd.DataFrame:
@@ -93,7 +94,9 @@ def _images(root: Path, partial: bool) -> pd.DataFrame:
     table = read_table(root / name, NEEDED)
     check_filled(table, ("study_id", "image_id", "breast_birads", "split"), name)
     known = table["study_id"] + "/" + table["image_id"]
-    there = {f"{path.parent.name}/{path.stem}": path for path in sorted(root.glob("images/*/*.dicom"))}
+    folder = root / "images"
+    files = list_files(folder, ".dicom") if folder.is_dir() else []
+    there = {f"{path.parent.name}/{path.stem}": path for path in files}
     check_files(SOURCE, set(known) - set(there), set(there) - set(known), partial)
     rows = pd.DataFrame(
         {
@@ -110,21 +113,27 @@ def _images(root: Path, partial: bool) -> pd.DataFrame:
     return rows[rows["path"].notna()].copy()
 
 
-def _boxes(root: Path) -> pd.DataFrame:
-    """All boxes of the table, of images that are there or not."""
+def _boxes(root: Path, there: pd.Series, partial: bool) -> pd.DataFrame:
+    """The boxes of images that are there, in pixels of these images."""
     name = "finding_annotations.csv"
-    columns = ("study_id", "image_id", "laterality", "view_position", "finding_categories", "finding_birads", *BOX)
-    table = read_table(first_table(root, name), columns)
-    table = table[table["xmin"].notna()].reset_index(drop=True)
+    columns = ("study_id", "image_id", "laterality", "view_position", "finding_categories", "finding_birads")
+    columns = (*columns, "height", "width", *BOX)
+    path = root / name
+    table = (
+        read_table(path, columns) if is_there(path, SOURCE, partial) else pd.DataFrame(columns=columns, dtype=object)
+    )
+    images = [root / "images" / s / f"{i}.dicom" for s, i in zip(table["study_id"], table["image_id"], strict=True)]
+    table["path"] = [str(path.resolve()) for path in images]
+    table = table[table["xmin"].notna() & table["path"].isin(there)].reset_index(drop=True)
     try:
         corners = table[list(BOX)].astype(float)
+        drawn_on = list(table[["height", "width"]].astype(float).itertuples(index=False, name=None))
         kinds = [", ".join(ast.literal_eval(text)).lower() for text in table["finding_categories"]]
     except (ValueError, SyntaxError, TypeError):
         raise MammoError(f"{name} has a box or a finding that cannot be read. Download it again.") from None
-    images = [root / "images" / s / f"{i}.dicom" for s, i in zip(table["study_id"], table["image_id"], strict=True)]
     rows = pd.DataFrame(
         {
-            "path": [str(path.resolve()) for path in images],
+            "path": table["path"],
             "label": translated(table["finding_birads"], LABELS, name),
             "patient_id": table["study_id"],
             "laterality": table["laterality"],
@@ -135,4 +144,6 @@ def _boxes(root: Path) -> pd.DataFrame:
         }
     )
     circles = pd.DataFrame([circle_of_box(*box) for box in corners.to_numpy()], columns=["x", "y", "radius"])
-    return rows.join(circles).join(corners)
+    names = table["study_id"] + "/" + table["image_id"]
+    sizes = sizes_of(table["path"])
+    return rows.join(place_in_images(circles.join(corners), drawn_on, sizes, names, SOURCE, "boxes", BOX))
