@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import mammo
-from mammo.evaluation.operating_point import positive_predictive_value, threshold_at_sensitivity
+from mammo.evaluation.operating_point import (
+    fix_operating_point,
+    positive_predictive_value,
+    threshold_at_sensitivity,
+)
 
 
 def test_the_threshold_is_the_highest_with_that_sensitivity():
@@ -40,3 +45,45 @@ def test_a_sensitivity_that_cannot_be_is_refused(target):
 def test_a_threshold_needs_malignant_images_labels_and_scores(truth, probability, message):
     with pytest.raises(mammo.MammoError, match=message):
         threshold_at_sensitivity(truth, probability, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("patients", "views", "alike"), [(30, 1, 0), (46, 1, 0), (60, 2, 0.9), (100, 4, 0.9), (300, 1, 0)]
+)
+def test_the_sensitivity_holds_as_often_as_stated(patients, views, alike):
+    """Over 600 draws of validation patients; the highest threshold with it on validation holds it in half of them."""
+    rng, held, plain = np.random.default_rng(patients), [], []
+    patient, truth = np.repeat(np.arange(patients), views), np.ones(patients * views)
+    for _ in range(600):
+        own = np.repeat(rng.normal(size=patients), views)
+        score = np.sqrt(alike) * own + np.sqrt(1 - alike) * rng.normal(size=len(own))
+        held.append(norm.sf(fix_operating_point(truth, score, patient).threshold) >= 0.9)
+        plain.append(norm.sf(threshold_at_sensitivity(truth, score, 0.9)) >= 0.9)
+    assert np.mean(held) > 0.95 - 3 * np.sqrt(0.05 * 0.95 / 600)
+    assert np.mean(plain) < 0.8
+
+
+def test_too_few_patients_hold_less_than_the_target():
+    score = np.linspace(0.1, 0.9, 28)
+    few, enough = (fix_operating_point(np.ones(n), np.resize(score, n), range(n)) for n in (28, 29))
+    assert few.threshold == pytest.approx(0.1)
+    assert few.held_sensitivity == pytest.approx(0.05 ** (1 / 28)) == pytest.approx(0.8985, abs=1e-4)
+    assert "28 patients with such images are too few to hold a sensitivity of 90%" in str(few)
+    assert enough.held_sensitivity == 0.9
+    assert "a sensitivity of 90% holds for new patients with 95% confidence" in str(enough)
+    many_views = fix_operating_point(np.ones(112), np.resize(score, 112), np.repeat(range(28), 4))
+    assert many_views.held_sensitivity == few.held_sensitivity, "patients count, not images"
+
+
+def test_images_that_are_not_malignant_do_not_move_the_operating_point():
+    truth, score = np.repeat([0, 1], 50), np.random.default_rng(0).random(100)
+    point = fix_operating_point(truth, score, range(100))
+    moved = np.where(truth == 0, 1 - score, score)
+    assert fix_operating_point(truth, moved, range(100)) == point
+    assert point.validation_sensitivity == np.mean(score[50:] >= point.threshold)
+
+
+@pytest.mark.parametrize("target", [0, 1, 90, np.nan])
+def test_a_target_that_cannot_be_held_is_refused(target):
+    with pytest.raises(mammo.MammoError, match="cannot be held"):
+        fix_operating_point([0, 1, 1], [0.1, 0.5, 0.9], [1, 2, 3], target)

@@ -52,13 +52,13 @@ def test_the_levels_equal_the_report_of_evaluate(table):
         assert row[["auc", "sensitivity", "specificity"]].tolist() == pytest.approx(
             [report["auc"], report["sensitivity"], report["specificity"]]
         )
-        assert [row["auc_low"], row["auc_high"]] == pytest.approx(report["auc_delong_interval"])
+        assert [row["auc_low"], row["auc_high"]] == pytest.approx(report["auc_interval"])
 
 
 def test_a_group_has_its_own_images_and_the_threshold_of_all(table):
     report = mammo.evaluate(scored())
     test = scored().query("split == 'test' and view == 'MLO'")
-    positive = Calibration(**report["calibration"])(test["probability"]) >= report["threshold"]
+    positive = Calibration(**report["calibration"])(test["probability"]) >= report["operating_point"]["threshold"]
     malignant = test["label"] == "malignant"
     row = table.loc["view", "MLO"]
     assert row["sensitivity"] == pytest.approx(positive[malignant].mean())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mammo.evaluation.calibration import Calibration, check_scored, expit, log_odds
+from mammo.evaluation.conformal import conformal_limit
 
 COVERAGE = 0.9
 SAME = 0.01  # a probability that differs by no more counts as the same
@@ -61,7 +62,6 @@ def fit_prediction_sets(truth, probability, patients, coverage: float = COVERAGE
     V. Vovk, A. Gammerman and G. Shafer, Algorithmic Learning in a Random World, 2005, section 4.5.
     M. Sadinle, J. Lei and L. Wasserman, Least ambiguous set-valued classifiers with bounded error levels, JASA 114,
     2019.
-    Y. Lee, R. Barber and R. Willett, Distribution-free inference with hierarchical data, arXiv:2306.06342, 2023.
     """
     truth, probability, patients = np.asarray(truth), np.asarray(probability, np.float64), np.asarray(patients)
     check_scored(truth, probability)
@@ -74,12 +74,9 @@ def fit_prediction_sets(truth, probability, patients, coverage: float = COVERAGE
 
 
 def _limit(nonconformity: np.ndarray, patients: np.ndarray, coverage: float) -> float:
-    """The nonconformity up to which the share `coverage` of patients lies, a new one included; 1 where they are few."""
-    _, patient, images = np.unique(patients, return_inverse=True, return_counts=True)
-    weight = 1 / ((len(images) + 1) * images[patient])
-    order = np.argsort(nonconformity, kind="stable")
-    index = np.searchsorted(weight[order].cumsum(), coverage - 1e-9)
-    return float(nonconformity[order[index]]) if index < len(order) else 1.0
+    """The nonconformity up to which a new patient's image lies as often as `coverage`; 1 where patients are few."""
+    limit, level = conformal_limit(nonconformity, patients, coverage)
+    return limit if level >= coverage else 1.0
 
 
 def decisions(probability, threshold: float, limits: PredictionSetLimits) -> np.ndarray:

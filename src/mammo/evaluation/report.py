@@ -1,13 +1,11 @@
 """The report on a model: calibrated and thresholded on validation patients, measured on test patients.
 
     report = mammo.evaluate(mammo.predict_manifest(model, manifest))
-    report["auc"], report["auc_interval"], report["auc_delong_interval"]
+    report["auc"], report["auc_interval"]
 
-Intervals come from a bootstrap that resamples patients, not images: two views of one breast are not two independent
-cases. Near a perfect result, and with few patients, such an interval is too narrow; that of the AUC by DeLong's method
-(`delong`) is less so. Simulated with 50 patients of two images, half of them malignant, the bootstrap's 95 % interval
-held the true AUC in 93 % of the cases where that was 0.90 and in 90 % where it was 0.97; DeLong's in 95 % and 92 %.
-With 20 patients and 0.90, it was 87 % and 94 %.
+Intervals count patients, not images: two views of one breast are not two independent cases. The AUC has DeLong's for
+patients with several images (`delong`), shares have Wilson's and the rest the jackknife's (`intervals`). How often they
+hold the true value in simulations is in docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -17,29 +15,34 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
+from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mammo.core.manifest import CLASS_NAMES, class_indices, rows_in_split
-from mammo.evaluation.bootstrap import RESAMPLES, bootstrap
 from mammo.evaluation.delong import auc_interval
+from mammo.evaluation.intervals import jackknife_interval, share_interval
 from mammo.evaluation.metrics import (
-    auc,
     average_precision,
     brier,
     calibration_intercept,
     calibration_slope,
     expected_calibration_error,
     partial_auc,
-    weighted_mean,
 )
-from mammo.evaluation.operating_point import (
-    TARGET_SENSITIVITY,
-    FixedOnValidation,
-    fix_on_validation,
-    probabilities,
-)
+from mammo.evaluation.operating_point import TARGET_SENSITIVITY, FixedOnValidation, fix_on_validation, probabilities
+from mammo.evaluation.results import RESULTS
 
 MAX_FALSE_POSITIVE_RATE = 0.1  # of the partial AUC: a specificity of 0.9 and above
+METRICS = {
+    "partial_auc": partial(partial_auc, up_to=MAX_FALSE_POSITIVE_RATE),
+    "average_precision": average_precision,
+    "brier": brier,
+    "expected_calibration_error": expected_calibration_error,
+    "calibration_slope": calibration_slope,
+    "calibration_intercept": calibration_intercept,
+}
+UNBOUNDED = ("calibration_slope", "calibration_intercept")  # all others lie between 0 and 1
+BIASED = ("expected_calibration_error",)  # without an interval: the value is too high by more than its error
+INTERVAL_METHOD = "95 %, by patients: DeLong's for the AUC, Wilson's for shares, the jackknife for the rest"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class TestPredictions:
     patients: np.ndarray
 
 
-def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVITY, seed: int = 0) -> dict:
+def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVITY) -> dict:
     """Calibrate and fix the operating point on validation, then measure on test.
 
     Parameters
@@ -62,16 +65,15 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     scored : DataFrame
         Manifest with a column `probability`, the model's own for malignant, in [0, 1].
     target_sensitivity : float
-        The threshold is the highest with this sensitivity on validation images.
-    seed : int
-        Of the bootstrap.
+        The operating point holds this sensitivity for new patients, where there are enough of them
+        (`operating_point.fix_operating_point`).
 
     Returns
     -------
     dict
-        Fits into JSON. Every one of `report_metrics`, with its 95 % interval under `<name>_interval`, None where it has
-        no value; DeLong's interval of the AUC; the confusion matrix (rows truth, columns predicted, in the order of
-        CLASS_NAMES); the threshold, calibration and limits of the prediction sets; the counts.
+        Fits into JSON. The AUC, METRICS and `report_shares`, each with its 95 % interval under `<name>_interval`; None
+        where there is no value or no interval; the confusion matrix (rows truth, columns predicted, in the order of
+        CLASS_NAMES); the operating point, calibration and limits of the prediction sets; the counts.
 
     Raises
     ------
@@ -81,25 +83,26 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     fixed = fix_on_validation(scored, target_sensitivity)
     test = predictions_on_test(scored, fixed)
     truth, probability = test.truth, test.probability
-    report = {}
-    for name, metric in report_metrics(fixed).items():
-        estimate = bootstrap(metric, truth, probability, test.patients, seed=seed)
-        value, *ends = map(_finite, estimate)
-        report[name], report[f"{name}_interval"] = value, None if None in ends else ends
-    report |= {  # the values, and not only their draws, are scikit-learn's own where it has the metric
+    report = {
         "auc": float(roc_auc_score(truth, probability)),
-        "partial_auc": float(roc_auc_score(truth, probability, max_fpr=MAX_FALSE_POSITIVE_RATE)),
-        "average_precision": float(average_precision_score(truth, probability)),
-        "brier": float(brier_score_loss(truth, probability)),
+        "auc_interval": auc_interval(truth, probability, test.patients),
     }
+    for name, metric in METRICS.items():
+        value, bounded = metric(truth, probability, np.ones((1, len(truth))))[0], name not in UNBOUNDED
+        interval = jackknife_interval(metric, truth, probability, test.patients, bounded)
+        report |= {name: float(value) if np.isfinite(value) else None}
+        report |= {f"{name}_interval": None if name in BIASED else interval}
+    for name, share in report_shares(test, fixed).items():
+        right, patients = share.right[share.among], test.patients[share.among]
+        report[name] = float(right.mean()) if len(right) else None
+        report[f"{name}_interval"] = share_interval(right, patients)
     sources = scored["source"].unique() if "source" in scored else ["unknown"]
     normal = (rows_in_split(scored, "test")["label"] == "normal").any()
     metadata = {
-        "auc_delong_interval": auc_interval(truth, probability, test.patients),
         "class_names": list(CLASS_NAMES),
         "sources": sorted(str(source) for source in sources),
-        "confusion": confusion_matrix(truth, probability >= fixed.threshold, labels=[0, 1]).tolist(),
-        "interval_method": f"95 % bootstrap, {RESAMPLES} resamples of patients, seed {seed}; too narrow near 1",
+        "confusion": confusion_matrix(truth, probability >= fixed.operating_point.threshold, labels=[0, 1]).tolist(),
+        "interval_method": INTERVAL_METHOD,
         "normal_images": "counted as not malignant" if normal else "none",
         "counts": {
             split: {
@@ -120,35 +123,38 @@ def predictions_on_test(scored: pd.DataFrame, fixed: FixedOnValidation) -> TestP
     return TestPredictions(truth, fixed.calibration(probabilities(rows, truth)), rows["patient_id"].to_numpy())
 
 
-def report_metrics(fixed: FixedOnValidation) -> dict:
-    """Name -> function of (truth, probability, weight), as `bootstrap` takes it.
+@dataclass(frozen=True)
+class Share:
+    """A share of test images: those that are `right` among those that are `among`, bool (images,) each."""
 
-    The partial AUC is that up to MAX_FALSE_POSITIVE_RATE. The predictive values are those among these images; for
-    another prevalence there is `operating_point.positive_predictive_value`. `benign_covered` and `malignant_covered`
-    are the shares of both classes that their prediction sets cover, `uncertain` that of sets with both classes.
+    right: np.ndarray
+    among: np.ndarray
+
+
+def report_shares(test: TestPredictions, fixed: FixedOnValidation) -> dict[str, Share]:
+    """The shares that the report gives.
+
+    `sensitivity` to `negative_predictive_value` are those at the operating point. The predictive values hold at the
+    prevalence among these images; `operating_point.positive_predictive_value` is for another. `benign_covered` and
+    `malignant_covered` are the shares of both classes that their prediction sets cover. For each result there is the
+    share of images, and of the images of each class, that get it, such as `positive_of_malignant`;
+    `negative_correct` and `positive_correct` are how often such a result is right.
     """
-    threshold, sets = fixed.threshold, fixed.conformal.prediction_set
-
-    def covered(label):
-        return lambda y, p, w: weighted_mean(sets(p[y == label])[:, label], w[:, y == label])
-
-    return {
-        "auc": auc,
-        "partial_auc": partial(partial_auc, up_to=MAX_FALSE_POSITIVE_RATE),
-        "average_precision": average_precision,
-        "brier": brier,
-        "expected_calibration_error": expected_calibration_error,
-        "calibration_slope": calibration_slope,
-        "calibration_intercept": calibration_intercept,
-        "sensitivity": lambda y, p, w: weighted_mean(p[y == 1] >= threshold, w[:, y == 1]),
-        "specificity": lambda y, p, w: weighted_mean(p[y == 0] < threshold, w[:, y == 0]),
-        "positive_predictive_value": lambda y, p, w: weighted_mean(y[p >= threshold] == 1, w[:, p >= threshold]),
-        "negative_predictive_value": lambda y, p, w: weighted_mean(y[p < threshold] == 0, w[:, p < threshold]),
-        "benign_covered": covered(0),
-        "malignant_covered": covered(1),
-        "uncertain": lambda y, p, w: weighted_mean(sets(p).all(axis=-1), w),
+    malignant, result = test.truth == 1, fixed.result_rule.results(test.probability)
+    above = test.probability >= fixed.operating_point.threshold
+    covered = fixed.conformal.prediction_set(test.probability)
+    every = np.ones(len(malignant), bool)
+    shares = {
+        "sensitivity": Share(above, malignant),
+        "specificity": Share(~above, ~malignant),
+        "positive_predictive_value": Share(malignant, above),
+        "negative_predictive_value": Share(~malignant, ~above),
+        "benign_covered": Share(covered[:, 0], ~malignant),
+        "malignant_covered": Share(covered[:, 1], malignant),
     }
-
-
-def _finite(value) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    shares |= {f"{name}_share": Share(result == name, every) for name in RESULTS}
+    for name in RESULTS:
+        shares |= {f"{name}_of_benign": Share(result == name, ~malignant)}
+        shares |= {f"{name}_of_malignant": Share(result == name, malignant)}
+    shares |= {"negative_correct": Share(~malignant, result == "negative")}
+    return shares | {"positive_correct": Share(malignant, result == "positive")}

@@ -77,7 +77,7 @@ def _predictions(scored: pd.DataFrame, target_sensitivity: float) -> pd.DataFram
     """Truth, probability, patient, and whether the result is correct, of each test row."""
     fixed = fix_on_validation(scored, target_sensitivity)
     test = predictions_on_test(scored, fixed)
-    correct = (test.probability >= fixed.threshold) == (test.truth == 1)
+    correct = (test.probability >= fixed.operating_point.threshold) == (test.truth == 1)
     return pd.DataFrame(
         {"truth": test.truth, "probability": test.probability, "patient": test.patients, "correct": correct}
     )

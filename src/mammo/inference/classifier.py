@@ -18,7 +18,7 @@ from mammo.core.errors import MammoError
 from mammo.core.manifest import CLASS_NAMES
 from mammo.data.preprocessing import PreparedImage, image_warnings, prepare, preprocessing_version, shape_warning
 from mammo.evaluation.combine_views import combine_views
-from mammo.evaluation.operating_point import SCREENING_PREVALENCE, positive_predictive_value
+from mammo.evaluation.operating_point import SCREENING_PREVALENCE
 from mammo.evaluation.prediction_sets import is_stable
 from mammo.inference.out_of_distribution import ood_scores
 from mammo.inference.prediction import Prediction
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("keras", "onnx", "openvino")
 NOT_A_MAMMOGRAM = 2.5  # times the limit of known content: above what real mammograms reach
-SYNTHETIC_ONLY = "The model was trained on synthetic images only: its result for a real mammogram means little."
+SYNTHETIC_ONLY = "The model was trained on synthetic images only; it is not validated on real mammograms."
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ModelInput:
     """float32 (height, width, 1) in [0, 1]."""
     shape_warning: str | None
     warnings: tuple[str, ...]
-    """Of the file and the image; the model adds its own."""
+    """About the file and the image; the model adds its own."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Assessment:
     """What the model says of one image."""
 
     probability: float
-    prediction_set: tuple[str, ...]
+    doubts: tuple[str, ...]
+    """Warnings about the image: of its file, of the image, of its distance from the training distribution."""
     ood_scores: dict[str, float]
     evidence: np.ndarray
-    warnings: tuple[str, ...]
 
 
 def model_input_of(prepared: PreparedImage) -> ModelInput:
@@ -111,18 +111,14 @@ class Classifier:
         MammoError
             Where the file cannot be read, shows no breast, or is no mammogram.
         """
-        card = self.card
-        sensitivity, specificity = (card.metrics[name].value for name in ("sensitivity", "specificity"))
-        predictive_value = positive_predictive_value(sensitivity, specificity, prevalence)
+        predictive_value = self.card.predictive_value(prevalence)
         prepared = prepare(path, self.image_size, frame)
         (assessment,) = self.assess([model_input_of(prepared)])
         if isinstance(assessment, MammoError):
             raise assessment
         return Prediction(
             probability=assessment.probability,
-            threshold=card.threshold,
-            prediction_set=assessment.prediction_set,
-            coverage=card.conformal.coverage,
+            rule=self.card.result_rule,
             prevalence=prevalence,
             predictive_value=predictive_value,
             ood_scores=assessment.ood_scores,
@@ -130,7 +126,8 @@ class Classifier:
             image_size=self.image_size,
             breast=prepared.breast,
             mammogram=prepared.mammogram,
-            warnings=assessment.warnings,
+            doubts=assessment.doubts,
+            model_warnings=self.warnings,
         )
 
     def predict_patient(self, paths) -> tuple[pd.DataFrame, list[Prediction]]:
@@ -165,27 +162,32 @@ class Classifier:
         distance = ood_scores(outputs, self.ood_detector) if self.ood_detector else {}
         if distance.get("content", 0) > (1 if image.shape_warning else NOT_A_MAMMOGRAM):
             return MammoError(
-                f"{image.file} does not look like a mammogram: it is at {distance['content']:.1f} times the "
-                f"limit that 99 of 100 images known to the model keep. {image.shape_warning or ''} Choose a mammogram."
+                f"{image.file} does not look like a mammogram: its content is at {distance['content']:.1f} times the "
+                f"limit that {self._level} of the images known to the model keep. {image.shape_warning or ''} Choose a "
+                "mammogram."
             )
-        probability = float(self.card.calibration(float(outputs.probabilities[1])))
-        possible = self.card.conformal.prediction_set(probability) | (max(distance.values(), default=0.0) > 1)
         return Assessment(
-            probability=probability,
-            prediction_set=tuple(name for name, is_possible in zip(CLASS_NAMES, possible, strict=True) if is_possible),
+            probability=float(self.card.calibration(float(outputs.probabilities[1]))),
+            doubts=image.warnings + tuple(self._far_from_known(distance)),
             ood_scores=distance,
             evidence=outputs.evidence,
-            warnings=image.warnings + tuple(self._warnings(distance)),
         )
 
-    def _warnings(self, distance: dict[str, float]):
-        if set(self.card.sources) <= {"synthetic", "noise"}:
-            yield SYNTHETIC_ONLY
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """About the model, whatever the image."""
+        return (SYNTHETIC_ONLY,) if set(self.card.sources) <= {"synthetic", "noise"} else ()
+
+    @property
+    def _level(self) -> str:
+        return f"{float(self.ood_detector['level']):.1%}"
+
+    def _far_from_known(self, distance: dict[str, float]):
         for name, what in (("texture", "grain or sharpness"), ("content", "content")):
             if distance.get(name, 0) > 1:
                 yield (
-                    f"The image's {what} is out of distribution: at {distance[name]:.1f} times the limit that 99 of "
-                    "100 known images keep. The result means little here."
+                    f"The image's {what} is out of distribution: at {distance[name]:.1f} times the limit that "
+                    f"{self._level} of known images keep."
                 )
 
     def export(self, folder) -> Path:
@@ -203,7 +205,7 @@ class Classifier:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "card.json").is_file() and read_card(folder) != self.card:
             raise MammoError(f"{folder} holds another model. Choose another folder.")
-        runtimes.export(self.model, folder)
+        runtimes.export(self.model, folder, self.card.model_id)
         if self.ood_detector is not None:
             write_ood_detector(folder, self.ood_detector)
         write_card(folder, self.card)
@@ -254,11 +256,11 @@ def _load_exported(folder, runtime: str, precision: str) -> Classifier:
     folder = Path(folder)
     card = read_card(folder)
     if runtime == "onnx":
-        run = runtimes.onnx_runtime(folder)
+        run = runtimes.onnx_runtime(folder, card.model_id)
     else:
-        run = runtimes.openvino_runtime(folder, precision)
+        run = runtimes.openvino_runtime(folder, card.model_id, precision)
         if precision == "bfloat16":
-            run = _unstable_again(run, runtimes.openvino_runtime(folder), card)
+            run = _unstable_again(run, runtimes.openvino_runtime(folder, card.model_id), card)
     return Classifier(card, run, read_ood_detector(folder, card))
 
 
@@ -268,7 +270,11 @@ def _unstable_again(fast: runtimes.Runtime, exact: runtimes.Runtime, card: Model
     def run(x):
         outputs = fast(x)
         stable = is_stable(
-            outputs.probabilities[:, 1], runtimes.BFLOAT16_ERROR, card.calibration, card.threshold, card.conformal
+            outputs.probabilities[:, 1],
+            runtimes.BFLOAT16_ERROR,
+            card.calibration,
+            card.operating_point.threshold,
+            card.conformal,
         )
         if not stable.all():
             again = exact(x[~stable])

@@ -5,7 +5,8 @@
 
 Two layers are used. The third stage responds to texture: grain, sharpness, film or digital. The last one responds to
 content: breast or something else. In each, the distance is Mahalanobis' along the directions in which known images vary
-most, and the plain distance across them, in multiples of what 99 of 100 known images keep within.
+most, and the plain distance across them. Each of these four distances is divided by its median; the largest is the
+image's score. Its limit is conformal: an image from the training distribution keeps it with the stated probability.
 
 References
 ----------
@@ -21,13 +22,15 @@ import numpy as np
 
 from mammo.core.errors import MammoError
 from mammo.core.manifest import rows_in_split
+from mammo.evaluation.conformal import conformal_limit
 from mammo.models.runtimes import LAYERS, ModelOutputs, features_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DIRECTIONS, FEWEST, INSIDE = 48, 40, 0.99
-PARTS = ("mean", "spread", "axes", "scale", "limits")
+DIRECTIONS, FEWEST = 48, 40
+LEVEL = 0.99  # how often known images should be inside; fewer patients can only keep less
+PARTS = ("mean", "spread", "axes", "scale")
 
 
 def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np.ndarray]:
@@ -45,7 +48,8 @@ def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, 
     Returns
     -------
     dict of arrays
-        For `mammo.save_classifier`.
+        For `mammo.save_classifier`. `level` is how often an image of a new patient, of the same distribution, is inside
+        the limit: 0.99, or n / (n + 1) where n, half of the validation patients, is below 99.
 
     Raises
     ------
@@ -64,7 +68,7 @@ def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, 
     symbols = features_of(model)
     network = keras.Model(model.input, keras.layers.Concatenate()(symbols))
     values = predict_batches(network, ImageLoader(rows, image_size_of(model)), 32, "features")
-    learned, start = {}, 0
+    learned, distances, start = {}, [], 0
     for name, symbol in zip(LAYERS, symbols, strict=True):
         part = _compressed(values[:, start : start + symbol.shape[1]])
         start += symbol.shape[1]
@@ -72,15 +76,22 @@ def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, 
         known = (part[~sets_limits] - mean) / spread
         _, lengths, axes = np.linalg.svd(known, full_matrices=False)
         count = min(DIRECTIONS, len(known) // 3)
-        found = (mean, spread, axes[:count].astype(np.float16), lengths[:count] / np.sqrt(len(known)), np.ones(2))
+        found = (mean, spread, axes[:count].astype(np.float16), lengths[:count] / np.sqrt(len(known)))
         learned |= {f"{name}_{kind}": np.asarray(array) for kind, array in zip(PARTS, found, strict=True)}
-        both = _both_distances(part[sets_limits], learned, name)
-        learned[f"{name}_limits"] = np.quantile(both, (1 + INSIDE) / 2, axis=0, method="higher")
+        distances.append(_both_distances(part[sets_limits], learned, name))
+    typical = np.median(distances, axis=1)  # (layers, 2)
+    joined = (distances / typical[:, None]).max(axis=(0, 2))
+    limit, level = conformal_limit(joined, rows["patient_id"][sets_limits], LEVEL)
+    learned |= {f"{name}_limits": limit * both for name, both in zip(LAYERS, typical, strict=True)}
+    learned["level"] = np.asarray(level)
     return {name: array if array.dtype == np.float16 else array.astype(np.float32) for name, array in learned.items()}
 
 
 def ood_scores(outputs: ModelOutputs, detector: dict[str, np.ndarray]) -> dict[str, float]:
-    """How far one image's texture and content are from the known ones; few known images are above 1."""
+    """How far one image's texture and content are from the known ones, in multiples of the limit.
+
+    Both are at most 1 for the share `level` of known images.
+    """
     scores = {}
     for name in LAYERS:
         both = _both_distances(_compressed(getattr(outputs, name)[None]), detector, name)
@@ -90,7 +101,7 @@ def ood_scores(outputs: ModelOutputs, detector: dict[str, np.ndarray]) -> dict[s
 
 def _both_distances(values: np.ndarray, detector: dict, name: str) -> np.ndarray:
     """(n, 2): along the directions of known images, and across them."""
-    mean, spread, axes, scale = (detector[f"{name}_{kind}"].astype(np.float64) for kind in PARTS[:4])
+    mean, spread, axes, scale = (detector[f"{name}_{kind}"].astype(np.float64) for kind in PARTS)
     away = (values - mean) / spread
     along = away @ axes.T
     return np.stack([np.sqrt(((along / scale) ** 2).mean(axis=1)), np.linalg.norm(away - along @ axes, axis=1)], axis=1)

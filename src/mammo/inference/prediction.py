@@ -4,73 +4,132 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 
 import numpy as np
 
+from mammo.core.manifest import CLASS_NAMES
 from mammo.data.preprocessing import Breast, on_original
+from mammo.evaluation.results import ResultRule
 from mammo.io import Mammogram
 from mammo.models.gradcam import heatmap
 
 DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis; ask a radiologist."
+COLOURS = {"negative": "#3b6fb6", "uncertain": "#8a8a8a", "positive": "#c8502d"}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What `Classifier.predict` returns."""
+    """What `Classifier.predict` returns.
+
+    Everything that depends on the probability is computed from it, so that no two values contradict each other.
+    """
 
     probability: float
     """Calibrated probability of malignant, in [0, 1]."""
-    threshold: float
-    """The operating point: what the probability is compared with; fixed on validation patients."""
-    prediction_set: tuple[str, ...]
-    """The classes that remain possible; both means "uncertain", as for an image out of distribution."""
-    coverage: float
-    """How often a prediction set holds the truth, for images like those that its limits were fixed on."""
+    rule: ResultRule
+    """Operating point and limits of the prediction sets, fixed on validation patients."""
     prevalence: float
     """Share of cancers among the images that are scored."""
-    predictive_value: float
-    """At that prevalence, the share of malignant ones among images at or above the threshold."""
+    predictive_value: tuple[float, float]
+    """At that prevalence, between which shares of positive results would be cancers; from the test set's intervals."""
     ood_scores: dict[str, float]
-    """How far the image's texture and content are from the training distribution, in multiples of the limit that 99 of
-    100 known images keep; empty where no out-of-distribution detector was fitted."""
+    """How far the image's texture and content are from the training distribution, in multiples of the detector's limit;
+    empty where no out-of-distribution detector was fitted."""
     evidence: np.ndarray
     """What each cell of the network's last map adds to the log-odds of malignant, float32 (rows, columns)."""
     image_size: tuple[int, int]
     """(height, width) of the model's input."""
     breast: Breast
     mammogram: Mammogram
-    warnings: tuple[str, ...]
+    doubts: tuple[str, ...]
+    """Warnings about the file and the image; with any of them the result is uncertain."""
+    model_warnings: tuple[str, ...] = ()
+    """Warnings about the model, whatever the image."""
     disclaimer: str = DISCLAIMER
+
+    @property
+    def result(self) -> str:
+        """`"negative"`, `"uncertain"` or `"positive"`."""
+        return self.rule.result(self.probability, self.doubts)
+
+    @property
+    def reason(self) -> str:
+        """Why the result is what it is."""
+        return self.rule.reason(self.probability, self.doubts)
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """The calibrated probability of each class."""
+        return dict(zip(CLASS_NAMES, (1 - self.probability, self.probability), strict=True))
+
+    @property
+    def threshold(self) -> float:
+        """The operating point."""
+        return self.rule.threshold
+
+    @property
+    def prediction_set(self) -> tuple[str, ...]:
+        """The classes that remain possible."""
+        return self.rule.prediction_set(self.probability, self.doubts)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All warnings."""
+        return self.doubts + self.model_warnings
 
     @cached_property
     def heatmap(self) -> np.ndarray:
         """float32 in [0, 1], of the size of `mammogram.image`: Grad-CAM; 0 beside the breast."""
         return on_original(heatmap(self.evidence, self.image_size), self.breast)
 
-    @property
-    def above_threshold(self) -> bool:
-        return self.probability >= self.threshold
-
-    @property
-    def uncertain(self) -> bool:
-        return len(self.prediction_set) > 1
+    def _sentences(self) -> dict[str, str]:
+        benign, malignant = self.probabilities.values()
+        low, high = self.rule.uncertain_range
+        negative = f"negative below {low:.3f}" if low > 0 else "never negative"
+        positive = f"positive from {high:.3f}" if high <= 1 else "never positive"
+        least, most = self.predictive_value
+        if np.isnan([least, most]).any():
+            worth = "The test set does not tell what a positive result is worth."
+        else:
+            worth = (
+                f"At a prevalence of {self.prevalence:.1%}, {_percent(least)} to {_percent(most)} of positive results "
+                "would be cancers (PPV, from the 95 % intervals on the test set)."
+            )
+        return {
+            "result": f"{self.result} ({self.reason})",
+            "probability": f"malignant {malignant:.3f}, benign {benign:.3f}; {negative}, {positive}",
+            "worth": worth,
+            "warnings": " ".join(self.warnings) or "none",
+        }
 
     def __str__(self) -> str:
-        side = "at or above" if self.above_threshold else "below"
-        if self.uncertain:
-            remains = "Uncertain: neither benign nor malignant can be ruled out."
-        else:
-            remains = (
-                f"Prediction set: {self.prediction_set[0]} only; among images like those it was validated on, the set "
-                f"holds the truth for {self.coverage:.0%} of each class."
-            )
-            if self.above_threshold != (self.prediction_set == ("malignant",)):
-                remains += " The threshold, fixed by another rule, disagrees."
-        lines = [
-            f"{self.mammogram.file}: probability of malignant {self.probability:.3f}, "
-            f"{side} the model's threshold of {self.threshold:.3f}.",
-            remains,
-            f"At a prevalence of {self.prevalence:.1%}, {self.predictive_value:.1%} of the images at or above the "
-            "threshold would be cancers (PPV, from the test set's sensitivity and specificity).",
-        ]
-        return "\n".join([*lines, *(f"Warning: {warning}" for warning in self.warnings), self.disclaimer])
+        line = self._sentences()
+        return "\n".join(
+            [
+                f"{self.mammogram.file}: {line['result']}.",
+                f"Probability: {line['probability']}.",
+                line["worth"],
+                f"Warnings: {line['warnings']}",
+                self.disclaimer,
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        """The result as a small card, for notebooks."""
+        line = {name: escape(text) for name, text in self._sentences().items()}
+        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
+        return (
+            f'<div style="border:1px solid #bbb;border-left:6px solid {COLOURS[self.result]};border-radius:4px;'
+            'padding:0.6em 1em;max-width:44em;line-height:1.45">'
+            f'<div style="font-size:1.3em"><b>Result: {self.result}</b></div>'
+            f"<div>{escape(self.mammogram.file)}: {escape(self.reason)}.</div>"
+            f"<div>Probability: {line['probability']}.</div>"
+            f"<div>{line['worth']}</div>"
+            + (f'<div>Warnings:</div><ul style="margin:0">{warnings}</ul>' if warnings else "")
+            + f"<div><b>{escape(self.disclaimer)}</b></div></div>"
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"

@@ -22,7 +22,7 @@ from mammo.core.files import list_files
 from mammo.data.preprocessing import prepare
 from mammo.inference.classifier import Classifier, ModelInput, load_classifier, model_input_of
 
-COLUMNS = ("file", "laterality", "view", "probability", "above_threshold", "answer", "warnings", "error", "model")
+COLUMNS = ("file", "laterality", "view", "probability", "result", "warnings", "error", "model")
 BATCH = 16
 AS_TEXT = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}  # a file's name may be in any encoding
 
@@ -37,9 +37,9 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
     folder : path
     table : path
         The CSV file to write or to continue. Columns: `file` (relative to the folder), `laterality` and `view` (where
-        the header says them), `probability` (calibrated), `above_threshold`, `answer` (benign, malignant or uncertain),
-        `warnings`, `error` (the reason why there is no result), and `model` (an id of the model card and the
-        preprocessing).
+        the header says them), `probability` (calibrated, of malignant), `result` (negative, uncertain or positive),
+        `warnings` (about the image), `error` (the reason why there is no result), and `model` (an id of the model card
+        and the preprocessing).
     classifier : Classifier, optional
         Without one it is the demo model.
     workers : int
@@ -78,7 +78,7 @@ def files_to_score(folder: Path, table: Path) -> list[str]:
 
 def read_scores(table: Path) -> pd.DataFrame:
     """A table of scores, as it was written."""
-    words = dict.fromkeys(set(COLUMNS) - {"file", "probability", "above_threshold"}, object)
+    words = dict.fromkeys(set(COLUMNS) - {"file", "probability"}, object)
     empty = {column: [""] for column in COLUMNS if column != "file"}  # a file may be called NA
     return pd.read_csv(table, dtype={"file": str} | words, na_values=empty, keep_default_na=False)
 
@@ -144,8 +144,7 @@ def _rows(classifier: Classifier, images: dict[str, ModelInput | MammoError]) ->
             row["error"] = " ".join(str(result).split())
         else:
             row["probability"] = f"{result.probability:.6f}"
-            row["above_threshold"] = result.probability >= classifier.card.threshold
-            row["answer"] = result.prediction_set[0] if len(result.prediction_set) == 1 else "uncertain"
-            row["warnings"] = " ".join(result.warnings)
+            row["result"] = classifier.card.result_rule.result(result.probability, result.doubts)
+            row["warnings"] = " ".join(result.doubts)
         rows.append(row)
     return rows

@@ -16,12 +16,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mammo.core.errors import MammoError
 from mammo.evaluation.calibration import Calibration
+from mammo.evaluation.operating_point import OperatingPoint, positive_predictive_value
 from mammo.evaluation.prediction_sets import PredictionSetLimits
+from mammo.evaluation.results import RESULTS, ResultRule
 from mammo.models.checklists import ITEMS, checklist
 
 CARD_FILES = {"card.json", "MODEL_CARD.md", "CHECKLIST.md"}
 PACKAGES = ("mammo", "tensorflow", "keras", "numpy", "pydicom", "scikit-image")
-NEEDED_METRICS = ("auc", "sensitivity", "specificity")  # a prediction quotes them
+NEEDED_METRICS = ("auc", "sensitivity", "positive_of_malignant", "positive_of_benign")  # a prediction quotes them
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,11 @@ class ModelCard:
     seed: int
     sources: tuple[str, ...]
     """Names of the data sets, `synthetic` among them where images were drawn."""
-    threshold: float
-    threshold_rule: str
+    operating_point: OperatingPoint
     calibration: Calibration
     conformal: PredictionSetLimits
     metrics: dict[str, Metric]
     """Measured on the test patients; by the names of `mammo.evaluate`'s report."""
-    auc_delong_interval: tuple[float, float] | None
     confusion: tuple[tuple[int, int], tuple[int, int]]
     """Rows truth, columns predicted, in the order of `class_names`."""
     interval_method: str
@@ -75,6 +75,29 @@ class ModelCard:
     model_sha256: str | None = None
     weights_sha256: str | None = None
     ood_sha256: str | None = None
+
+    @property
+    def model_id(self) -> str | None:
+        """SHA-256 of the file that holds the weights."""
+        return self.model_sha256 or self.weights_sha256
+
+    @property
+    def result_rule(self) -> ResultRule:
+        """Negative, uncertain or positive."""
+        return ResultRule(self.operating_point.threshold, self.conformal)
+
+    def predictive_value(self, prevalence: float) -> tuple[float, float]:
+        """Between which shares of positive results would be cancers at a prevalence, from the 95 % intervals.
+
+        Both shares that it is computed from are taken at the ends of their intervals, so that it is wider than a 95 %
+        interval of its own. Raises MammoError where the prevalence is not between 0 and 1.
+        """
+        found, false = (self.metrics[f"positive_of_{name}"] for name in ("malignant", "benign"))
+        low_found, high_found = found.interval or (0.0, 1.0)
+        low_false, high_false = false.interval or (0.0, 1.0)
+        low = positive_predictive_value(low_found, 1 - high_false, prevalence)
+        high = positive_predictive_value(high_found, 1 - low_false, prevalence)
+        return low, high
 
 
 _SCHEMA = TypeAdapter(ModelCard)
@@ -151,15 +174,20 @@ def card_json(card: ModelCard) -> str:
 def card_text(card: ModelCard) -> str:
     """MODEL_CARD.md: the card in sentences."""
     height, width = card.image_size
-    calibration, conformal = card.calibration, card.conformal
+    calibration, conformal, point = card.calibration, card.conformal, card.operating_point
+    low, high = card.result_rule.uncertain_range
     versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
     counts = "\n".join(
         f"| {split} | {n.patients} | {n.images} | {n.malignant_images} |" for split, n in card.counts.items()
     )
-    rows = [(name.replace("_", " "), metric) for name, metric in card.metrics.items()]
-    if card.auc_delong_interval is not None:
-        rows.insert(1, ("auc, by DeLong", Metric(card.metrics["auc"].value, card.auc_delong_interval)))
-    measured = "\n".join(_row(name, metric) for name, metric in rows)
+    of_results = [name for name in card.metrics if name.split("_")[0] in RESULTS and "predictive" not in name]
+    measured = "\n".join(
+        f"| {name.replace('_', ' ')} | {_number(metric)} | {_interval(metric)} |"
+        for name, metric in card.metrics.items()
+        if name not in of_results
+    )
+    results = "\n".join(_result_row(card, result) for result in RESULTS)
+    sensitivity = card.metrics["sensitivity"]
     return f"""# Model card
 
 A ResNet50 that predicts {" or ".join(card.class_names)} for one mammogram. For learning and research;
@@ -167,33 +195,66 @@ it is not a medical device and must not be used to diagnose anyone.
 
 - Trained and tested on: **{", ".join(card.sources)}** images. It says nothing about other images.
 - Weights before training: {card.weights}. Image size: {height} x {width}. Seed: {card.seed}.
-- Threshold: {card.threshold:.4f}, {card.threshold_rule}.
+- Training: {card.training or "see the counts below"}.
+- Normal images: {card.normal_images}.
 - Calibration: {calibration.method}, slope {calibration.slope:.3f} and intercept {calibration.intercept:.3f}
   of the log-odds, from validation patients. It holds at their prevalence of {calibration.prevalence:.0%} malignant
   images; screening has far fewer, and there a probability means less than it says.
-- Prediction sets: benign stays possible up to a probability of {conformal.benign_up_to:.4f}, malignant from
-  {conformal.malignant_from:.4f} on; where both are possible the result is uncertain. Each class is covered for
-  {conformal.coverage:.0%} of its validation images; the coverage on test images is measured below.
-- Training: {card.training or "see the counts below"}.
-- Normal images: {card.normal_images}.
 - Versions: {versions}.
 
 | split | patients | images | malignant images |
 |---|---|---|---|
 {counts}
 
-Measured on the test patients ({card.interval_method}):
+## Operating point
+
+A probability of {point.threshold:.4f}: {point}.
+
+| sensitivity | |
+|---|---|
+| target | {point.target_sensitivity:.3f} |
+| holds for new patients, {point.confidence:.0%} confidence | {point.held_sensitivity:.3f} |
+| validation images | {point.validation_sensitivity:.3f} |
+| test images | {_with_interval(sensitivity)} |
+
+## Results
+
+Negative below {low:.4f}, positive from {high:.4f} on. Between them, and for images out of distribution, the result is
+uncertain. Prediction sets should cover {conformal.coverage:.0%} of each class: benign remains possible up to
+{conformal.benign_up_to:.4f}, malignant from {conformal.malignant_from:.4f} on.
+
+On the test images, with 95 % intervals:
+
+| result | share of images | share that is right | share of malignant images | share of benign images |
+|---|---|---|---|---|
+{results}
+
+## Metrics
+
+Measured on the test patients. Intervals: {card.interval_method}.
 
 | metric | value | 95 % interval |
 |---|---|---|
 {measured}
 
-Confusion matrix at the threshold (rows truth, columns predicted; {", ".join(card.class_names)}):
+Confusion matrix at the operating point (rows truth, columns predicted; {", ".join(card.class_names)}):
 {[list(row) for row in card.confusion]}
 """
 
 
-def _row(name: str, metric: Metric) -> str:
-    value = "no value" if metric.value is None else f"{metric.value:.3f}"
-    ends = "none" if metric.interval is None else f"{metric.interval[0]:.3f} to {metric.interval[1]:.3f}"
-    return f"| {name} | {value} | {ends} |"
+def _result_row(card: ModelCard, result: str) -> str:
+    parts = ("share", "correct", "of_malignant", "of_benign")
+    found = [card.metrics.get(f"{result}_{part}", Metric(None, None)) for part in parts]
+    return f"| {result} | " + " | ".join(_with_interval(metric) for metric in found) + " |"
+
+
+def _with_interval(metric: Metric) -> str:
+    return "-" if metric.value is None else f"{_number(metric)} ({_interval(metric)})"
+
+
+def _number(metric: Metric) -> str:
+    return "no value" if metric.value is None else f"{metric.value:.3f}"
+
+
+def _interval(metric: Metric) -> str:
+    return "no interval" if metric.interval is None else f"{metric.interval[0]:.3f} to {metric.interval[1]:.3f}"

@@ -1,6 +1,6 @@
 """One pass that computes all a prediction needs, in Keras; and the same pass exported, to run without TensorFlow.
 
-    run = keras_runtime(model)                # or, after export(model, folder): run = onnx_runtime(folder)
+    run = keras_runtime(model)        # or, after export(model, folder, model_id): run = onnx_runtime(folder, model_id)
     outputs = run(x)                          # x: (n, height, width, 1) float32; outputs: ModelOutputs
 
 What is exported is one network in ONNX's format. ONNX Runtime starts on it fastest, with the least memory, for a single
@@ -63,12 +63,12 @@ def keras_runtime(model) -> Runtime:
     return lambda x: ModelOutputs(*map(np.asarray, compiled(x, training=False)))
 
 
-def onnx_runtime(folder: Path) -> Runtime:
+def onnx_runtime(folder: Path, model_id: str) -> Runtime:
     """Run what `export` wrote by ONNX Runtime.
 
-    Raises MammoError where ONNX Runtime or a file is missing, or a file is not the one that was written.
+    Raises MammoError where ONNX Runtime or a file is missing, or a file is not the one that was written for the model.
     """
-    onnxruntime, graph = _package_and_graph("onnxruntime", folder)
+    onnxruntime, graph = _package_and_graph("onnxruntime", folder, model_id)
     options = onnxruntime.SessionOptions()
     # One step more copies all weights into another order: a fifth faster later on, with more memory and a later start.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -77,15 +77,16 @@ def onnx_runtime(folder: Path) -> Runtime:
     return lambda x: ModelOutputs(*session.run(None, {name: x}))
 
 
-def openvino_runtime(folder: Path, precision: str = "float32") -> Runtime:
+def openvino_runtime(folder: Path, model_id: str, precision: str = "float32") -> Runtime:
     """Run what `export` wrote by OpenVINO.
 
     `precision` "bfloat16" is faster and less exact: 99 of 100 log-odds are within BFLOAT16_ERROR. Raises MammoError
-    where the processor does not have it, OpenVINO or a file is missing, or a file is not the one that was written.
+    where the processor does not have it, OpenVINO or a file is missing, or a file is not the one that was written
+    for the model.
     """
     if precision not in PRECISIONS:
         raise MammoError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}.")
-    openvino, graph = _package_and_graph("openvino", folder)
+    openvino, graph = _package_and_graph("openvino", folder, model_id)
     core = openvino.Core()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise MammoError('This processor has no instructions for bfloat16. Leave precision at "float32".')
@@ -116,28 +117,34 @@ def _cut(model) -> tuple:
     return before, model_of(model.get_results(), [pixels])
 
 
-def _package_and_graph(name: str, folder: Path) -> tuple:
+def _package_and_graph(name: str, folder: Path, model_id: str) -> tuple:
     """A package, and the exported graph for it, whose checksum is computed while the package is imported."""
     with ThreadPoolExecutor(1) as pool:
-        graph = pool.submit(_verified_graph, folder)
+        graph = pool.submit(_verified_graph, folder, model_id)
         return _package(name), graph.result()
 
 
-def _verified_graph(folder: Path) -> Path:
-    """The exported graph; raises MammoError where there is none, or one that is not as it was written."""
+def _verified_graph(folder: Path, model_id: str) -> Path:
+    """The exported graph; raises MammoError where there is none, or one that was not written so for this model."""
     if not (folder / "network.json").is_file():
         raise MammoError(f"{folder} holds no exported network. Export it: mammo.load_classifier(...).export(folder).")
     try:
-        expected = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-    except ValueError:
+        expected = dict(json.loads((folder / "network.json").read_text(encoding="utf-8")))
+    except (TypeError, ValueError):
         expected = {}
     if any(not (folder / name).is_file() or sha256_of(folder / name) != expected.get(name) for name in FILES):
         raise MammoError(f"The exported network in {folder} is damaged. Export it again.")
+    if expected.get("model") != model_id:
+        raise MammoError(
+            f"The exported network in {folder} belongs to another model than the card beside it. Export it again."
+        )
     return folder / FILES[0]
 
 
-def export(model, folder: Path) -> None:
+def export(model, folder: Path, model_id: str) -> None:
     """Write a model's outputs as a network in ONNX's format into an existing folder; `network.json` comes last.
+
+    `network.json` holds the checksums of both files and `model_id`, which binds them to the model's card.
 
     Raises MammoError where ONNX Runtime or tf2onnx is missing.
     """
@@ -152,7 +159,7 @@ def export(model, folder: Path) -> None:
         options.optimized_model_filepath = str(graph)
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights.name)
         onnxruntime.InferenceSession(as_traced, options, providers=["CPUExecutionProvider"])
-        sums = {path.name: sha256_of(path) for path in (graph, weights)}
+        sums = {path.name: sha256_of(path) for path in (graph, weights)} | {"model": model_id}
         (Path(scratch) / "network.json").write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
         for name in (*FILES, "network.json"):
             os.replace(Path(scratch) / name, folder / name)

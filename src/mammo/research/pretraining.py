@@ -244,37 +244,49 @@ def main(folder: Path, workers: int, precision: str) -> None:
 def finish(trained, folder: Path) -> None:
     """Quantise the trained weights, evaluate them, and write `demo/` as the package ships it.
 
-    Threshold and calibration come from validation patients and metrics from test patients of new synthetic data.
     The AUC is printed before and after quantisation.
     """
     from mammo import plots
     from mammo.core.backend import keras
     from mammo.evaluation.report import evaluate
     from mammo.inference.classifier import predict_manifest
-    from mammo.inference.out_of_distribution import fit_ood_detector
-    from mammo.models.model_card import make_card, write_card
     from mammo.models.resnet50 import build_model
-    from mammo.models.saved_model import write_ood_detector
-    from mammo.models.weights import named_weights, read_int8, set_named_weights, write_int8
-    from mammo.synthetic import generate_dataset
+    from mammo.models.weights import named_weights, set_named_weights, write_int8
 
     keras.mixed_precision.set_global_policy("float32")
     log = pd.read_csv(folder / "log.csv", names=["stage", "step", "images", "loss", "auc"])
     curves = {stage: (rows["images"], rows["auc"]) for stage, rows in log.groupby("stage", sort=False)}
     plots.save_figure(plots.learning_curves(curves), folder / "curve.png")
-    manifest = generate_dataset(folder / "measured_on", patients=TEST_PATIENTS, seed=SEED)
-    manifest = split_by_patient(manifest, fractions=(0.05, 0.2, 0.75), seed=SEED)
-    manifest = manifest[manifest["split"] != "train"].reset_index(drop=True)
     demo = folder / "demo"
     demo.mkdir(exist_ok=True)
     model = build_model(weights=None, image_size=WHOLE, quiet=True)
     learned = named_weights(trained)
     exact = {name: learned[name] for name in named_weights(model)}  # without the layer of the cells' kinds
-    sha256 = write_int8(demo / "weights.npz", exact)
-    for name, arrays in (("float32", exact), ("int8", read_int8(demo / "weights.npz", sha256))):
-        set_named_weights(model, arrays)
-        report = evaluate(predict_manifest(model, manifest))
-        print(f"{name}: AUC {report['auc']:.4f}, 95 % interval {np.round(report['auc_interval'], 4)}")
+    set_named_weights(model, exact)
+    _print_auc("float32", evaluate(predict_manifest(model, _measured_on(folder))))
+    write_int8(demo / "weights.npz", exact)
+    measure(demo, folder)
+
+
+def measure(demo: Path, folder: Path) -> None:
+    """Evaluate the weights in `demo`, and write the card and the out-of-distribution detector beside them.
+
+    What is fixed on validation patients and the metrics on test patients come from synthetic data that nothing was
+    trained on; they are drawn into `folder`.
+    """
+    from mammo.evaluation.report import evaluate
+    from mammo.inference.classifier import predict_manifest
+    from mammo.inference.out_of_distribution import fit_ood_detector
+    from mammo.models.model_card import make_card, write_card
+    from mammo.models.resnet50 import build_model
+    from mammo.models.saved_model import write_ood_detector
+    from mammo.models.weights import read_int8, set_named_weights, sha256_of
+
+    manifest, weights = _measured_on(folder), demo / "weights.npz"
+    model, sha256 = build_model(weights=None, image_size=WHOLE, quiet=True), sha256_of(weights)
+    set_named_weights(model, read_int8(weights, sha256))
+    report = evaluate(predict_manifest(model, manifest))
+    _print_auc("int8", report)
     n_whole = sum(stage.steps * stage.batch for stage in STAGES if stage.image_size == WHOLE)
     n_patches = sum(stage.steps * stage.batch for stage in STAGES) - n_whole
     card = make_card(
@@ -287,7 +299,19 @@ def finish(trained, folder: Path) -> None:
         ood_sha256=write_ood_detector(demo, fit_ood_detector(model, manifest)),
     )
     write_card(demo, card)
-    print(f"Done: {demo}, {(demo / 'weights.npz').stat().st_size / 1e6:.1f} MB")
+    print(f"Done: {demo}, {weights.stat().st_size / 1e6:.1f} MB")
+
+
+def _measured_on(folder: Path) -> pd.DataFrame:
+    from mammo.synthetic import generate_dataset
+
+    manifest = generate_dataset(folder / "measured_on", patients=TEST_PATIENTS, seed=SEED)
+    manifest = split_by_patient(manifest, fractions=(0.05, 0.2, 0.75), seed=SEED)
+    return manifest[manifest["split"] != "train"].reset_index(drop=True)
+
+
+def _print_auc(name: str, report: dict) -> None:
+    print(f"{name}: AUC {report['auc']:.4f}, 95 % interval {np.round(report['auc_interval'], 4)}")
 
 
 if __name__ == "__main__":
@@ -295,5 +319,9 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw mammograms")
     parser.add_argument("--precision", default="mixed_bfloat16", choices=("mixed_bfloat16", "float32"))
+    parser.add_argument("--measure", type=Path, metavar="DEMO", help="only write the card in this folder again")
     arguments = parser.parse_args()
-    main(arguments.folder, arguments.workers, arguments.precision)
+    if arguments.measure:
+        measure(arguments.measure, arguments.folder)
+    else:
+        main(arguments.folder, arguments.workers, arguments.precision)

@@ -1,0 +1,68 @@
+"""The result: negative, uncertain or positive.
+
+    rule = ResultRule(threshold, limits)     # operating point, PredictionSetLimits
+    rule.result(0.83), rule.reason(0.83)
+
+One rule gives the result of `predict`, of a row of `score_folder`, and of each test image in the report. Positive or
+negative is given only where the operating point and the prediction set agree and there is no warning about the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mammo.core.manifest import CLASS_NAMES
+from mammo.evaluation.prediction_sets import PredictionSetLimits
+
+RESULTS = ("negative", "uncertain", "positive")
+
+
+@dataclass(frozen=True)
+class ResultRule:
+    """From a calibrated probability to a result."""
+
+    threshold: float
+    """The operating point: from this probability on, an image counts as malignant."""
+    limits: PredictionSetLimits
+
+    @property
+    def uncertain_range(self) -> tuple[float, float]:
+        """(low, high): the result is negative below `low` and positive from `high` on, both calibrated probabilities.
+
+        `high` is above 1 where no probability gives a positive result, and `low` is 0 where none gives a negative one.
+        """
+        above_benign = float(np.nextafter(self.limits.benign_up_to, np.inf))
+        points = above_benign, self.limits.malignant_from, self.threshold
+        return min(points), max(points)
+
+    def results(self, probability) -> np.ndarray:
+        """The result at each probability, str, of images without a warning."""
+        low, high = self.uncertain_range
+        probability = np.asarray(probability, np.float64)
+        return np.select([probability < low, probability >= high], [RESULTS[0], RESULTS[2]], RESULTS[1])
+
+    def result(self, probability: float, doubts: Sequence[str] = ()) -> str:
+        """One of RESULTS for one image; `doubts` are the warnings about it."""
+        return RESULTS[1] if doubts else str(self.results(probability))
+
+    def prediction_set(self, probability: float, doubts: Sequence[str] = ()) -> tuple[str, ...]:
+        """The classes that remain possible: both, where there is a warning about the image."""
+        possible = self.limits.prediction_set(probability) | bool(doubts)
+        return tuple(name for name, remains in zip(CLASS_NAMES, possible, strict=True) if remains)
+
+    def reason(self, probability: float, doubts: Sequence[str] = ()) -> str:
+        """Why the result is what it is, without a full stop."""
+        if doubts:
+            return "there is a warning about the image"
+        above, possible = probability >= self.threshold, self.prediction_set(probability)
+        if len(possible) == len(CLASS_NAMES):
+            return "benign and malignant both remain possible at this probability"
+        if above and possible == ("benign",):
+            return "the probability is at or above the operating point but below the range of malignant images"
+        if not above and possible == ("malignant",):
+            return "the probability is below the operating point but above the range of benign images"
+        side = "at or above" if above else "below"
+        return f"the probability is {side} the operating point, and only {possible[0]} remains possible"

@@ -1,0 +1,66 @@
+"""No result contradicts its probability, its prediction set, its operating point or its warnings."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from mammo.evaluation.prediction_sets import PredictionSetLimits
+from mammo.evaluation.results import RESULTS, ResultRule
+
+LEVELS = (0.0, 0.2, np.nextafter(0.2, 1), 0.5, 0.8, 1.0)
+RULES = [
+    ResultRule(threshold, PredictionSetLimits(0.9, benign_up_to, malignant_from))
+    for threshold, benign_up_to, malignant_from in product(LEVELS, LEVELS, LEVELS)
+]
+
+
+def probabilities(rule):
+    points = rule.threshold, rule.limits.benign_up_to, rule.limits.malignant_from, *LEVELS, 0.35, 0.65
+    return sorted({p for point in points for p in (point, np.nextafter(point, 0), min(np.nextafter(point, 2), 1.0))})
+
+
+def test_every_combination_of_operating_point_limits_probability_and_warning():
+    seen = set()
+    for rule in RULES:
+        for p, doubts in product(probabilities(rule), ((), ("a warning",))):
+            result, possible, reason = rule.result(p, doubts), rule.prediction_set(p, doubts), rule.reason(p, doubts)
+            seen.add((result, bool(doubts), possible, p >= rule.threshold))
+            assert result in RESULTS
+            assert possible, "some class is possible"
+            if result == "positive":
+                assert p >= rule.threshold
+                assert possible == ("malignant",)
+            elif result == "negative":
+                assert p < rule.threshold
+                assert possible == ("benign",)
+            else:
+                agree = (p >= rule.threshold, possible) in ((True, ("malignant",)), (False, ("benign",)))
+                assert doubts or not agree, "a result that could be given is withheld"
+            if doubts:
+                assert result == "uncertain"
+                assert possible == ("benign", "malignant")
+                assert "warning" in reason
+            if result == "positive":
+                assert "at or above the operating point" in reason
+            if result == "negative":
+                assert "below the operating point" in reason
+    assert len({(result, doubts, possible) for result, doubts, possible, _ in seen}) == 6
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_range_of_uncertainty_is_where_the_result_is_uncertain(rule):
+    low, high = rule.uncertain_range
+    assert low <= high
+    p = np.array(probabilities(rule))
+    np.testing.assert_array_equal(rule.results(p) == "negative", p < low)
+    np.testing.assert_array_equal(rule.results(p) == "positive", p >= high)
+    assert rule.results(p).tolist() == [rule.result(each) for each in p]
+
+
+def test_the_reason_names_what_disagrees():
+    above_benign = ResultRule(0.7, PredictionSetLimits(0.9, benign_up_to=0.3, malignant_from=0.2))
+    assert "below the operating point but above the range of benign images" in above_benign.reason(0.345)
+    below_malignant = ResultRule(0.2, PredictionSetLimits(0.9, benign_up_to=0.9, malignant_from=0.6))
+    assert "operating point but below the range of malignant images" in below_malignant.reason(0.345)
+    assert "both remain possible" in below_malignant.reason(0.7)
