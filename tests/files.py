@@ -6,9 +6,10 @@ import imagecodecs
 import numpy as np
 import pydicom
 from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.dataset import FileDataset as DicomFile
-from pydicom.dataset import FileMetaDataset
 
+LJPEG = Path(__file__).parent / "samples" / "film_12_bits.LJPEG"  # 120 x 130, by Stanford's PVRG codec
 HTJ2K = Path(__file__).parent / "samples" / "ramp_12_bits.j2c"  # 128 x 128, lossless, by OpenJPH's ojph_compress
 SIDE = 128
 RAMP = np.linspace(0, 1, SIDE * SIDE, dtype=np.float64).reshape(SIDE, SIDE)
@@ -42,6 +43,16 @@ def write_dicom(path, stored, bits=16, **tags) -> Path:
         setattr(header, tag, value)
     header.save_as(path, enforce_file_format=True)
     return Path(path)
+
+
+def table(values, bits, first=0, entries=None) -> Dataset:
+    """An item of a LUT sequence that begins at the stored value `first`."""
+    item = Dataset()
+    item.LUTDescriptor = [len(values) if entries is None else entries, first, bits]
+    item["LUTDescriptor"].VR = "US"
+    item.LUTData = np.asarray(values, "<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    return item
 
 
 def encapsulated(path, frame: bytes, syntax) -> Path:

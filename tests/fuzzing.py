@@ -9,6 +9,7 @@ crashes is caught with the file that did it. Prints the counts as JSON; exits wi
 import argparse
 import json
 import multiprocessing
+import re
 import resource
 import signal
 import sys
@@ -18,8 +19,10 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
-from files import HTJ2K, SYNTAXES, encapsulated, write_dicom
+import tifffile
+from files import HTJ2K, LJPEG, SYNTAXES, encapsulated, table, write_dicom
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,6 +33,7 @@ import mammo
 SIDE = 128
 MEMORY = 4 << 30
 SECONDS = 10  # of the processor
+SEVERAL = re.compile("frames|pages")  # in the names of files with several images, of which the second is read
 KINDS = ("overwrite", "overwrite", "overwrite", "overwrite", "insert", "cut")
 
 
@@ -48,6 +52,11 @@ def sources(folder: Path) -> dict[str, bytes]:
         made[f"DICOM {name}"] = made[f"DICOM {name}"].read_bytes()
     plain = write_dicom(folder / "a.dcm", grey[12], bits=12, **tags)
     made["DICOM HTJ2K"] = encapsulated(plain, HTJ2K.read_bytes(), uid.HTJ2KLossless).read_bytes()
+    rsna = {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": [9000, 2048], "WindowWidth": [10, 4096]}
+    inverted = write_dicom(folder / "a.dcm", 4095 - grey[12], bits=12, VOILUTFunction="SIGMOID", **rsna)
+    made["DICOM RSNA"] = SYNTAXES["JPEG 2000 lossless"][0](inverted, uid.JPEG2000Lossless).read_bytes()
+    lut = {"VOILUTSequence": [table(grey[12].ravel()[::4], 12)], "ModalityLUTSequence": [table(range(4096), 16)]}
+    made["DICOM tables"] = write_dicom(folder / "a.dcm", grey[12], bits=12, **lut).read_bytes()
     made["DICOM frames"] = write_dicom(folder / "a.dcm", np.stack([grey[12]] * 2), bits=12).read_bytes()
     pictures = {
         "8.png": (grey[8], {}),
@@ -63,6 +72,53 @@ def sources(folder: Path) -> dict[str, bytes]:
     }
     for name, (pixels, options) in pictures.items():
         Image.fromarray(pixels).save(folder / name, **options)
+        made[name] = (folder / name).read_bytes()
+    return made | tiffs(folder, grey) | deep_and_several(folder, grey)
+
+
+def tiffs(folder: Path, grey) -> dict[str, bytes]:
+    """TIFF files of all kinds."""
+    pages = np.stack([grey[16], grey[16][::-1]])
+    colours = np.stack([grey[16]] * 3)
+    kinds = {
+        "pages.tif": (pages, {"photometric": "minisblack"}),
+        "tiles.tif": (grey[16], {"tile": (64, 64), "compression": "deflate", "predictor": True}),
+        "planar.tif": (colours, {"photometric": "rgb", "planarconfig": "separate", "compression": "packbits"}),
+        "white.tif": (grey[8], {"photometric": "miniswhite", "rowsperstrip": 16, "compression": "lzw"}),
+        "palette.tif": (grey[8], {"photometric": "palette", "colormap": np.tile(np.arange(256) * 257, (3, 1))}),
+        "12bits.tif": (grey[12], {"bitspersample": 12, "bigtiff": True}),
+        "jpeg.tif": (grey[8], {"compression": "jpeg"}),
+        "pyramid.tif": (grey[16], {"subifds": 1}),
+    }
+    made = {}
+    for name, (pixels, options) in kinds.items():
+        if "colormap" in options:
+            options["colormap"] = options["colormap"].astype(np.uint16)
+        with tifffile.TiffWriter(folder / name, bigtiff=options.pop("bigtiff", False)) as file:
+            file.write(pixels, **options)
+            if "subifds" in options:
+                file.write(pixels[::2, ::2], subfiletype=1)
+        made[name] = (folder / name).read_bytes()
+    return made
+
+
+def deep_and_several(folder: Path, grey) -> dict[str, bytes]:
+    """Pictures of more than 8 bits that Pillow would round, and files with several images."""
+    colours, stack = np.stack([grey[16]] * 3, axis=-1), np.stack([grey[16], grey[16][::-1]])
+    made = {
+        "film.LJPEG": LJPEG.read_bytes(),
+        "colour16.png": imagecodecs.png_encode(colours),
+        "alpha16.png": imagecodecs.png_encode(np.dstack([grey[16], grey[16]])),
+        "frames16.png": imagecodecs.apng_encode(stack),
+        "12.jpg": imagecodecs.jpeg8_encode(grey[12], bitspersample=12, level=90),
+        "lossless.jpg": imagecodecs.jpeg8_encode(grey[16], lossless=True, predictor=1, bitspersample=16),
+        "16.jls": imagecodecs.jpegls_encode(grey[16]),
+        "16.jp2": imagecodecs.jpeg2k_encode(grey[16], codecformat="jp2", reversible=True, level=0),
+        "16.ppm": b"P6 %d %d 65535 " % (SIDE, SIDE) + colours.astype(">u2").tobytes(),
+    }
+    first, second = (Image.fromarray(pixels) for pixels in (grey[8], grey[8][::-1].copy()))
+    for name, kind in (("frames.png", "PNG"), ("frames.gif", "GIF"), ("frames.webp", "WEBP"), ("frames.jpg", "MPO")):
+        first.save(folder / name, kind, save_all=True, append_images=[second])
         made[name] = (folder / name).read_bytes()
     return made
 
@@ -84,10 +140,10 @@ def mutants(intact: dict[str, bytes]):
     return st.builds(damaged, st.sampled_from(sorted(intact)), st.lists(edit, min_size=1, max_size=4), kept)
 
 
-def outcome(path: Path) -> str:
+def outcome(path: Path, frame: int | None = None) -> str:
     """`read`, `refused`, or what should not have happened."""
     try:
-        image = mammo.read_mammogram(path).image
+        image = mammo.read_mammogram(path, frame).image
         good = image.ndim == 2 and image.dtype == np.float32 and np.isfinite(image).all()
         good = good and image.min() >= 0 and image.max() <= 1
         return "read" if good else f"a wrong image: {image.shape} {image.dtype} {image.min()} to {image.max()}"
@@ -123,7 +179,7 @@ def hammer(files: int, seed: int, folder: Path, results) -> None:
         path.write_bytes(content)
         started = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        result = outcome(path)
+        result = outcome(path, 1 if SEVERAL.search(name) else None)
         signal.setitimer(signal.ITIMER_PROF, 0)
         slowest = max(slowest, (time.process_time() - started, name))
         kind = result if result in ("read", "refused") else "wrong"

@@ -6,23 +6,12 @@ import sys
 import numpy as np
 import pydicom
 import pytest
-from files import HTJ2K, RAMP, SIDE, SYNTAXES, encapsulated, stored, written_by_pydicom
+from files import HTJ2K, RAMP, SIDE, SYNTAXES, encapsulated, stored, table, written_by_pydicom
 from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 import mammo
-
-
-def table(values, bits):
-    """An item of a LUT sequence that begins at the stored value 0."""
-    item = Dataset()
-    item.LUTDescriptor = [len(values), 0, bits]
-    item["LUTDescriptor"].VR = "US"
-    item.LUTData = np.asarray(values, "<u2").tobytes()
-    item["LUTData"].VR = "OW"
-    return item
-
 
 # Stored values, header, and the pixels that a viewer shows: RAMP runs from 0 to 1.
 DICOM_CASES = {

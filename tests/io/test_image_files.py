@@ -1,9 +1,10 @@
-"""PNG, JPEG, TIFF, PGM and BMP."""
+"""PNG, JPEG, PGM, BMP, WebP, GIF and JPEG 2000 (for TIFF see `test_tiff`)."""
 
+import imagecodecs
 import numpy as np
 import pytest
 from files import RAMP, stored
-from PIL import Image
+from PIL import Image, ImageOps
 
 import mammo
 
@@ -61,6 +62,102 @@ def test_a_tiff_that_stores_white_as_zero_is_turned_round(tmp_path, bits):
         assert raw.count(entry + b"\x01") == 1
         (tmp_path / "film.tif").write_bytes(raw.replace(entry + b"\x01", entry + b"\x00"))
     np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.tif").image, pixels / full, atol=1e-6)
+
+
+GREY8, GREY12, GREY16 = stored(8, np.uint8), stored(12), stored(16)
+COLOUR = np.stack([GREY16] * 3, axis=-1)
+OPAQUE = np.full_like(GREY16, 65535)
+DEEP = {  # the file's content, and its bits
+    "colour.png": (imagecodecs.png_encode(COLOUR), 16),
+    "colour and alpha.png": (imagecodecs.png_encode(np.dstack([COLOUR, OPAQUE])), 16),
+    "grey and alpha.png": (imagecodecs.png_encode(np.dstack([GREY16, OPAQUE])), 16),
+    "colour.ppm": (b"P6\n128 128\n65535\n" + COLOUR.astype(">u2").tobytes(), 16),
+    "text.ppm": (b"P3\n128 128\n65535\n" + b" ".join(b"%d" % value for value in COLOUR.ravel()), 16),
+    "12.pgm": (b"P5\n128 128\n4095\n" + GREY12.astype(">u2").tobytes(), 16),
+    "float.pfm": (b"Pf\n128 128\n-1.0\n" + RAMP[::-1].astype("<f4").tobytes(), 32),
+    "extended.jpg": (imagecodecs.jpeg8_encode(GREY12, bitspersample=12, level=98), 12),
+    "lossless 12.jpg": (imagecodecs.jpeg8_encode(GREY12, lossless=True, predictor=1, bitspersample=12), 12),
+    "lossless 16.jpg": (imagecodecs.jpeg8_encode(GREY16, lossless=True, predictor=7, bitspersample=16), 16),
+    "12.jls": (imagecodecs.jpegls_encode(GREY12), 12),
+    "16.jp2": (imagecodecs.jpeg2k_encode(GREY16, codecformat="jp2", reversible=True, level=0), 16),
+    "16.j2k": (imagecodecs.jpeg2k_encode(COLOUR, codecformat="j2k", reversible=True, level=0), 16),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_more_than_8_bits_are_kept_in_every_format(name, tmp_path):
+    content, bits = DEEP[name]
+    (tmp_path / name).write_bytes(content)
+    film = mammo.read_mammogram(tmp_path / name)
+    np.testing.assert_allclose(film.image, RAMP, atol=0.01 if "extended" in name else 0.6 / 4095)
+    assert film.bits == bits
+    assert len(np.unique(film.image)) > 4000
+    assert not film.warnings
+
+
+@pytest.mark.parametrize("name", ["colour.png", "extended.jpg", "lossless 16.jpg", "12.jls", "16.jp2", "colour.ppm"])
+def test_a_deep_file_that_is_cut_off_is_never_filled_up(name, tmp_path):
+    content, _ = DEEP[name]
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(mammo.MammoError, match="damaged"):
+        mammo.read_mammogram(tmp_path / name)
+
+
+def test_transparent_parts_are_said(tmp_path):
+    (tmp_path / "film.png").write_bytes(imagecodecs.png_encode(np.dstack([GREY16, OPAQUE - GREY16])))
+    film = mammo.read_mammogram(tmp_path / "film.png")
+    np.testing.assert_allclose(film.image, RAMP, atol=1e-4)
+    assert "transparent" in film.warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "MPO"])
+def test_several_images_in_a_file_are_chosen_or_refused(kind, tmp_path):
+    path = tmp_path / f"film.{kind.lower()}"
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 98} if kind == "MPO" else {}
+    Image.fromarray(GREY8).save(
+        path, kind, save_all=True, append_images=[Image.fromarray(GREY8[:, ::-1].copy())], **options
+    )
+    with pytest.raises(mammo.MammoError, match=r"2 images.*frame=0 to frame=1"):
+        mammo.read_mammogram(path)
+    for frame, expected in enumerate((RAMP, RAMP[:, ::-1])):
+        np.testing.assert_allclose(mammo.read_mammogram(path, frame=frame).image, expected, atol=0.03)
+    with pytest.raises(mammo.MammoError, match="no frame 2"):
+        mammo.read_mammogram(path, frame=2)
+
+
+@pytest.mark.parametrize("pixels", [GREY16, COLOUR])
+def test_frames_of_16_bits(pixels, tmp_path):
+    (tmp_path / "film.png").write_bytes(imagecodecs.apng_encode(np.stack([pixels, pixels[::-1]])))
+    np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.png", frame=1).image, RAMP[::-1], atol=1e-4)
+
+
+def test_the_thumbnails_of_a_jpeg_are_no_further_images(tmp_path):
+    path = tmp_path / "film.jpg"
+    small = Image.fromarray(GREY8[::4, ::4].copy())
+    Image.fromarray(GREY8).save(path, "MPO", save_all=True, append_images=[small])
+    content = path.read_bytes()
+    kind = (0x010001).to_bytes(4, "little")  # large thumbnail
+    entries = content.index(b"MPF\0")
+    second = content.index((0).to_bytes(4, "little"), content.index((0x030000).to_bytes(4, "little"), entries) + 16)
+    path.write_bytes(content[:second] + kind + content[second + 4 :])
+    np.testing.assert_allclose(mammo.read_mammogram(path).image, RAMP, atol=0.03)
+
+
+def test_the_only_image_is_frame_0(write_png):
+    path = write_png(GREY16)
+    np.testing.assert_array_equal(mammo.read_mammogram(path, frame=0).image, mammo.read_mammogram(path).image)
+    with pytest.raises(mammo.MammoError, match="one image, frame 0, and no frame 1"):
+        mammo.read_mammogram(path, frame=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation(orientation, tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = orientation
+    Image.fromarray(GREY8[:100]).save(tmp_path / "film.png", exif=turned)
+    with Image.open(tmp_path / "film.png") as picture:
+        upright = np.asarray(ImageOps.exif_transpose(picture)) / 255
+    np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.png").image, upright, atol=1e-6)
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):

@@ -8,8 +8,9 @@ from files import SIDE, stored
 from PIL import Image
 
 import mammo
+from mammo.data.preprocessing import find_breast
 from mammo.io import scale_to_unit
-from mammo.io.mammogram import grey_from_channels
+from mammo.io.mammogram import depth_limits, grey_from_channels
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
@@ -36,3 +37,74 @@ def test_white_all_around_is_a_warning(inverted, demo, tmp_path):
         Image.fromarray(255 - pixels if inverted else pixels).save(tmp_path / "image.png")
         warned = any("inverted" in warning for warning in mammo.read_mammogram(tmp_path / "image.png").warnings)
         assert warned == inverted
+
+
+def dark_film(full):
+    """A half ellipse on black, whose greys end at `full`."""
+    rows, columns = np.mgrid[-1:1:200j, 0:1.4:140j]
+    return np.where(np.hypot(rows, columns) < 0.9, full * (0.5 + 0.5 * np.cos(9 * rows) ** 2), 0)
+
+
+DIM = {
+    "a window far above": lambda dicom: dicom(dark_film(4000), 16, WindowCenter=32768, WindowWidth=65536),
+    "8 bits, a window of 12": lambda dicom: dicom(dark_film(200), 8, WindowCenter=2048, WindowWidth=4096),
+    "16 bits stored": lambda dicom: dicom(dark_film(4100), 16),
+}
+
+
+@pytest.mark.parametrize("kind", DIM)
+def test_a_dim_image_is_not_called_inverted(kind, write_dicom):
+    def dicom(pixels, bits, **tags):
+        return write_dicom(pixels.astype(np.uint8 if bits == 8 else np.uint16), bits=bits, **tags)
+
+    film = mammo.read_mammogram(DIM[kind](dicom))
+    assert film.image.max() < 0.3
+    assert not film.warnings
+    assert 0.3 < find_breast(film.image).mask.mean() < 0.7
+
+
+def test_a_dim_inverted_image_is_called_inverted(write_dicom):
+    pixels = (4000 - dark_film(3900)).astype(np.uint16)
+    film = mammo.read_mammogram(write_dicom(pixels, bits=16, WindowCenter=32768, WindowWidth=65536))
+    assert any("inverted" in warning for warning in film.warnings)
+
+
+@pytest.mark.parametrize("size", [1, 20])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.int16])
+def test_hot_pixels_and_labels_set_no_grey_scale(size, dtype, write_dicom, tmp_path):
+    pixels = dark_film(4000).astype(dtype)
+    pixels[5 : 5 + size, 110 : 110 + size] = 32000
+    if dtype == np.float32:
+        path = tmp_path / "film.tif"
+        Image.fromarray(pixels).save(path)
+    else:
+        path = write_dicom(pixels, bits=16)
+    film = mammo.read_mammogram(path)
+    assert film.image[:, :60].max() > 0.9
+    assert film.image[5, 110] == 1
+    (warning,) = film.warnings
+    assert warning.startswith(f"{size**2} pixels")
+
+
+def test_a_dark_hot_pixel_of_signed_values(write_dicom):
+    pixels = (dark_film(4000) - 2000).astype(np.int16)
+    pixels[100, 30] = -32768
+    film = mammo.read_mammogram(write_dicom(pixels, bits=16))
+    assert film.image[100, 30] == film.image[0, 139] == 0
+    assert film.image.max() > 0.9
+
+
+@pytest.mark.parametrize("highest", [5000, 9000, 15000])
+def test_what_is_bright_but_not_far_sets_the_grey_scale(highest, write_dicom):
+    """Calcifications and metal: not clipped."""
+    pixels = dark_film(4000).astype(np.uint16)
+    pixels[100, 30] = highest
+    film = mammo.read_mammogram(write_dicom(pixels, bits=16))
+    assert film.image.argmax() == 100 * 140 + 30
+    assert film.image[100, 30] < 1
+    assert not film.warnings
+
+
+def test_a_bright_breast_is_no_label():
+    pixels = np.where(dark_film(1) > 0, 60000, 300).astype(np.uint16)
+    assert depth_limits(pixels, []) == (300, 60000)
