@@ -55,6 +55,43 @@ def test_labels_are_not_breast(image):
     assert overlap(mask, breast_mask(image)) > 0.98
 
 
+@pytest.mark.parametrize("size", [(16, 40), (24, 50)])
+def test_a_label_far_brighter_than_a_dim_breast_hides_it_not(image, size):
+    labelled = image * 0.06
+    labelled[4 : 4 + size[0], 4 : 4 + size[1]] = 1.0
+    assert overlap(breast_mask(labelled), breast_mask(image)) > 0.9
+
+
+def test_noise_beside_a_label_is_no_breast():
+    noise = np.random.default_rng(0).uniform(0, 0.02, (800, 600)).astype(np.float32)
+    noise[20:80, 420:580] = 1
+    with pytest.raises(mammo.MammoError, match="No breast was found"):
+        find_breast(noise)
+
+
+COLLAGES = {
+    "chest walls outside": lambda left, right: np.hstack([left, right]),
+    "chest walls apart in the middle": lambda left, right: np.hstack([right, np.zeros((256, 12)), left]),
+    "one above the other": lambda left, right: np.vstack([left, left]),
+    "a white line between": lambda left, right: np.hstack([left, np.ones((256, 4)), right]),
+    "four views": lambda left, right: np.block([[left, right], [left, right]]),
+    "one smaller": lambda left, right: np.hstack([left, np.pad(right[::1, ::1][28:228], ((28, 28), (0, 0)))]),
+}
+
+
+@pytest.mark.parametrize("kind", COLLAGES)
+def test_several_mammograms_in_one_picture_are_a_warning(kind, image):
+    left = image[:, ::-1]
+    assert shape_warning(find_breast(left)) is None
+    collage = COLLAGES[kind](left, image).astype(np.float32)
+    assert "several mammograms" in shape_warning(find_breast(collage))
+
+
+def test_breasts_that_touch_in_one_picture_are_a_warning(image):
+    both = np.hstack([image, image[:, ::-1]])
+    assert shape_warning(find_breast(both))
+
+
 def implant(image, breast, fraction):
     """The middle of the breast as bright as silicone."""
     depth = ndimage.distance_transform_edt(np.pad(breast, 1, constant_values=True))[1:-1, 1:-1]

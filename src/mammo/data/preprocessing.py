@@ -24,6 +24,8 @@ RECIPE = 2  # raise it whenever the same file would give another model input
 LIBRARIES = ("imagecodecs", "numpy", "pillow", "pydicom", "scipy")  # what decodes and resizes pixels
 WORK_SIZE = 256  # the breast is found on an image of this height: speed, and tolerance to grain
 MIN_SHARE, MAX_FILL = 0.03, 0.995
+LABELS = 3  # so often something small and bright may hide the breast
+TWO_BREASTS = 0.5  # of 467 real mammograms none reaches it
 LOW_CONTRAST = "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
 CELL = 32  # pixels of the model's input to one cell of its last map; cell i is centred on pixel 32 i
 
@@ -40,6 +42,8 @@ class Breast:
     """True where the original has the chest wall on the right."""
     mask: np.ndarray
     """bool, of the original's size: where the breast was found."""
+    second_region: float = 0.0
+    """Size of the second largest bright region of the image, relative to the breast."""
 
 
 def find_breast(image: np.ndarray) -> Breast:
@@ -47,7 +51,7 @@ def find_breast(image: np.ndarray) -> Breast:
 
     Raises MammoError where nothing looks like a breast.
     """
-    mask = breast_mask(image)
+    mask, second_region = _segmented(image)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
     part = np.s_[box[0] : box[2], box[1] : box[3]]
@@ -57,7 +61,8 @@ def find_breast(image: np.ndarray) -> Breast:
         cut, inside = cut[:, ::-1], inside[:, ::-1]
     cut = np.where(inside, cut, np.float32(0))
     cut /= np.float32(np.percentile(cut[cut > 0], 99.5, overwrite_input=True))
-    return Breast(image=np.clip(cut, 0, 1, out=cut), box=box, mirrored=mirrored, mask=mask)
+    cut = np.clip(cut, 0, 1, out=cut)
+    return Breast(image=cut, box=box, mirrored=mirrored, mask=mask, second_region=second_region)
 
 
 def breast_mask(image: np.ndarray) -> np.ndarray:
@@ -65,24 +70,36 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
 
     Otsu's threshold (IEEE Trans. SMC 9, 1979) on the square root of the smoothed image tolerates a
     background that is not 0; an opening cuts off what is thin; the largest region that is left is the breast.
+    Where only a label is above the threshold, it is dimmed to the threshold and the rest is tried.
     """
+    return _segmented(image)[0]
+
+
+def _segmented(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """The breast's mask, and the size of the second largest bright region, relative to the breast's."""
     shrink = max(1, round(image.shape[0] / WORK_SIZE))
     small = np.asarray(Image.fromarray(image).reduce(shrink))
     small = ndimage.gaussian_filter(small, 1)
     small = np.sqrt(np.clip(small - _background(small), 0, 1))
-    bright = (small > 0.75 * _otsu(small)) & ~_film_borders(small)
-    solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
-    regions, count = ndimage.label(solid)
+    for _ in range(LABELS):
+        threshold = 0.75 * _otsu(small)
+        bright = (small > threshold) & ~_film_borders(small)
+        solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
+        regions, count = ndimage.label(solid)
+        sizes = np.sort(np.bincount(regions.ravel(), minlength=2)[1:])
+        if sizes[-1] >= MIN_SHARE * small.size or bright.mean() > MIN_SHARE:
+            break
+        small = np.minimum(small, threshold)
     if count == 0:
         raise MammoError("No breast was found in the image: nothing large is brighter than the background.")
-    sizes = np.bincount(regions.ravel())[1:]
-    breast = regions == 1 + int(sizes.argmax())
+    breast = regions == 1 + int(np.bincount(regions.ravel())[1:].argmax())
     if breast.mean() < MIN_SHARE:
         raise MammoError("No breast was found in the image: its bright parts are too small.")
     breast = ndimage.binary_fill_holes(ndimage.binary_dilation(breast, iterations=2) & bright | breast)
     if breast.mean() > MAX_FILL:
         breast = np.ones_like(breast)  # a crop that is all tissue has no background to cut off
-    return _enlarged(breast, shrink, image.shape)
+    second = float(sizes[-2] / sizes[-1]) if count > 1 else 0.0
+    return _enlarged(breast, shrink, image.shape), second
 
 
 def _enlarged(small: np.ndarray, times: int, shape: tuple[int, int]) -> np.ndarray:
@@ -209,6 +226,8 @@ def shape_warning(breast: Breast) -> str | None:
     Of 577 real mammograms 575 keep both limits: along the chest wall at least .76 of the rows are breast, along
     the other side at most .33 (`benchmarks/breast.py`). Slices of CT are round; most photographs fill the frame.
     """
+    if breast.second_region > TWO_BREASTS:
+        return "Beside the breast is another region of similar size: are there several mammograms in one picture?"
     top, left, bottom, right = breast.box
     mask = breast.mask[top:bottom, left:right]
     mask = mask[:, ::-1] if breast.mirrored else mask
