@@ -36,7 +36,7 @@ DECODERS = {
 }
 LOSSY = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K}
 OPTIONS = {"jpeg2k_decode": {"numthreads": os.cpu_count()}}
-START_OF_JPEG, START_OF_SCAN = b"\xff\xd8", 0xDA
+START_OF_JPEG, END_OF_JPEG, START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 JPEG_LS = 0xF7
 STARTS_OF_FRAME = {JPEG_LS, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG-LS, and the kinds of JPEG
 
@@ -68,6 +68,8 @@ def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarra
             room = np.empty(rows * columns * dtype.itemsize, np.uint8)
             return decode(frame, dtype, out=room).view(dtype).reshape(rows, columns)  # fails where some lack
     check_stated_size(path, frame)
+    if DECODERS[syntax] == "jpeg8_decode":
+        check_complete_jpeg(path, frame)
     with decoding(path):
         values = decode(frame, **OPTIONS.get(DECODERS[syntax], {}))
     if values.shape[:2] != (rows, columns):
@@ -86,6 +88,12 @@ def check_stated_size(path: Path, frame: bytes) -> None:
     else:
         with decoding(path), suppress(UnidentifiedImageError), Image.open(BytesIO(frame)) as picture:
             check_size(path, *picture.size)
+
+
+def check_complete_jpeg(path: Path, data: bytes) -> None:
+    """A decoder of JPEG fills with grey what is missing: raise MammoError where the end is."""
+    if data.rfind(END_OF_JPEG) < data.rfind(bytes([0xFF, START_OF_SCAN])):
+        raise MammoError(f"{path.name} is damaged, cut off before its end. Copy or export it again.")
 
 
 class JPEGFrame(NamedTuple):

@@ -51,6 +51,7 @@ def read_dicom(path: Path, data: bytes, frame: int | None) -> Mammogram:
     with decoding(path):
         header = pydicom.dcmread(BytesIO(data), force=True)
     notes = _examination_notes(path, header)
+    _fill_in(header, notes)
     photometric = text(header, "PhotometricInterpretation")
     if photometric == "PALETTE COLOR":
         raise MammoError(f"{path.name} is stored with a table of colours, which no mammogram is. Choose another file.")
@@ -88,7 +89,7 @@ def _examination_notes(path: Path, header) -> list[str]:
     """Raise MammoError where this is no mammogram; else warn where the header does not say outright that it is one."""
     modality = text(header, "Modality")
     if not modality and "Rows" not in header:
-        kind = UID(str(header.file_meta.get("MediaStorageSOPClassUID", ""))).name
+        kind = UID(text(header.file_meta, "MediaStorageSOPClassUID")).name
         if kind and "Mammography" not in kind:
             raise MammoError(f"{path.name} is a DICOM file of the kind {kind}. Choose a mammography image.")
         raise MammoError(f"{path.name} is cut off: its DICOM header ends too early. Copy or export it again.")
@@ -101,8 +102,18 @@ def _examination_notes(path: Path, header) -> list[str]:
         raise MammoError(f"{path.name} is a DICOM file without an image. Choose the mammogram itself.")
     if modality == "MG":
         return []
-    filed = f"is filed as {modality}" if modality else "names no modality"
-    return [f"The header {filed}, not as mammography (MG); it was read because it says breast."]
+    filed = f"is filed as {modality}, not as mammography (MG)" if modality else "has no modality"
+    return [f"The file {filed}; it was read because its header says breast."]
+
+
+def _fill_in(header, notes: list[str]) -> None:
+    """Give empty elements that decoders need the value that they have in nearly every mammogram."""
+    bits = integer(header, "BitsAllocated", 16)
+    usual = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0}
+    for tag, assumed in {**usual, "BitsStored": bits}.items():
+        if not text(header, tag) or (tag == "BitsStored" and integer(header, tag) == 0):
+            setattr(header, tag, assumed)
+            notes.append(f"{tag} in the header has no value; {assumed} was assumed.")
 
 
 def _check_inflated_size(path: Path, data: bytes) -> None:

@@ -50,6 +50,7 @@ SPECIAL_VIEWS = {  # the warning's words: CID 4015 in SNOMED CT and in SRT, and 
 }
 BREAST_WORDS = re.compile(  # in the languages that archives of breast screening use
     r"\bBREASTS?\b|MAMM?OGRA[FPM]|\bMAMM(?:A|AE|O)\b|\bMAMAS?\b|\bSEINS?\b|S[EÉ]NOLOG|MASTOGRAF|\bBORST(?:EN)?\b"
+    r"|^SEN[OI]S?$|^BR(?:U|Ü)STE?$"  # alone; within a description they also name a sinus, or the chest
     r"|МАММОГРА|МОЛОЧН\w+ ЖЕЛЕЗ|マンモグラフィ|乳房|乳腺|钼靶|유방"
 )
 OTHER_MODALITIES = re.compile(r"\bUS\b|ULTRASO|SONOGRA|[EÉ]CHOGRA|ECOGRA|\bMRI?\b|\bRM\b|\bIRM\b|\bCT\b|\bPET\b")
@@ -125,7 +126,7 @@ def special_views(header) -> list[str]:
     if text(header, "PartialView") == "YES" or codes(header, "PartialViewCodeSequence"):
         notes.append("By its header this is a partial view: it does not show the whole breast.")
     if text(header, "BreastImplantPresent") == "YES":
-        notes.append("By its header the breast has an implant; the model was not trained on implants.")
+        notes.append("By its header the breast has an implant.")
     if view_of(header) == "SPECIMEN" or items(header, "SpecimenDescriptionSequence"):
         notes.append("By its header this is a specimen, not a breast.")
     return notes

@@ -14,7 +14,7 @@ NOTHING_SHOWN = "The window in the header cannot be applied or shows nothing; th
 FURTHER_WINDOW = "The first window or table in the header shows nothing of the image; the next one was used."
 NO_SLOPE = "The header has a rescale intercept without a slope; a slope of 1 was used."
 LUT_LENGTH = "A table in the header has {} entries, but announces {}; those that are there were used."
-LUT_DEPTH = "A table in the header has values above the {} bits that it announces; its highest value is shown white."
+LUT_DEPTH = "A table in the header announces values of {} bits, but they need {}; that was used."
 MODALITY_TABLE = "The modality LUT in the header cannot be applied and was left out."
 NEARLY_CLIPPED = 1e-3
 LEAST_SHARE = 0.01  # of the pixels
@@ -55,7 +55,7 @@ def _shown(header, levels: np.ndarray, sample, counted: np.ndarray, bits: int, n
     inverted = is_inverted(header)
     tables = [_looked_up(header, item, levels, notes) for item in items(header, "ModalityLUTSequence")[:1]]
     slope, intercept = (1.0, 0.0) if tables else _rescale(header, notes)
-    if tables and tables[0] is None:
+    if tables and (tables[0] is None or np.ptp(tables[0][0].ravel()[sample]) == 0):
         notes.append(MODALITY_TABLE)
         tables = []
     values = tables[0][0] if tables else levels if (slope, intercept) == (1, 0) else levels * slope + intercept
@@ -156,9 +156,10 @@ def _looked_up(header, item, values: np.ndarray, notes: list[str]) -> tuple[np.n
         return None
     if len(table) != announced:
         notes.append(LUT_LENGTH.format(len(table), announced))
-    highest = 2.0 ** min(max(depth, 1), 16) - 1
-    if table.max() > highest:
-        notes.append(LUT_DEPTH.format(depth))
-        highest = float(table.max())
+    needed = max(1, int(table.max()).bit_length())
+    if table.max() > 0 and not depth - 1 <= needed <= depth:
+        notes.append(LUT_DEPTH.format(depth, needed))
+        depth = needed
+    highest = 2.0 ** min(max(depth, 1), 32) - 1
     places = np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.int64)
     return table[places], highest

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mammo.core.errors import MammoError
-from mammo.io.codecs import JPEG_LS, check_stated_size, jpeg_frame
+from mammo.io.codecs import JPEG_LS, check_complete_jpeg, check_stated_size, jpeg_frame
 from mammo.io.decoding import decoding
 from mammo.io.mammogram import (
     Mammogram,
@@ -147,6 +147,7 @@ def _deep_jpeg(path: Path, data: bytes, frame: int | None) -> Samples:
     check_stated_size(path, data)
     frame_index(path, frame, 1, "images", "")
     is_jpeg_ls = stated.marker == JPEG_LS
+    check_complete_jpeg(path, data)
     with decoding(path):
         pixels, alpha = _without_alpha((imagecodecs.jpegls_decode if is_jpeg_ls else imagecodecs.jpeg8_decode)(data))
     return Samples(pixels, "JPEG-LS" if is_jpeg_ls else "JPEG", alpha=alpha)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mammo.core.errors import MammoError
 from mammo.io.decoding import decoding
 from mammo.io.mammogram import Samples, check_size, frame_index
 
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # damaged files are reported by what is raised
 STARTS_OF_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR, LINEAR_RAW = 0, 1, 2, 3, 6, 34892
 JPEG_COMPRESSIONS = {6, 7}  # whose colours tifffile turns into RGB
@@ -40,6 +42,9 @@ def read_tiff(path: Path, data: bytes, frame: int | None) -> Samples | None:
         is_rgb = photometric == RGB or (photometric == YCBCR and int(page.compression) in JPEG_COMPRESSIONS)
         if not is_rgb and photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, LINEAR_RAW):
             return None
+        ends = [at + length for at, length in zip(page.dataoffsets, page.databytecounts, strict=True) if at]
+        if max(ends, default=0) > len(data):  # some decoders fill what is missing
+            raise MammoError(f"{path.name} is damaged, cut off before its end. Copy or export it again.")
         values = page.asarray()
         if page.axes.startswith("S"):  # planar
             values = np.moveaxis(values, 0, -1)
