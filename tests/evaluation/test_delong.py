@@ -67,13 +67,11 @@ def test_the_variance_agrees_with_the_jackknife_over_patients(mixed):
 
 
 @pytest.mark.parametrize(
-    ("patients", "images", "auc", "least"), [(50, 2, 0.86, 0.93), (50, 2, 0.97, 0.92), (20, 1, 0.9, 0.93)]
+    ("patients", "images", "auc", "least", "most"),
+    [(50, 2, 0.86, 0.93, 0.975), (50, 2, 0.97, 0.92, 0.97), (20, 1, 0.9, 0.93, 1)],
 )
-def test_the_interval_covers_as_often_as_it_says(patients, images, auc, least):
-    """600 sets whose AUC is known; images taken as patients would cover too rarely.
-
-    With 50 patients and an AUC of 0.97 it is 94 % in 2,000 sets (docs/evaluation.md).
-    """
+def test_the_interval_covers_as_often_as_it_says(patients, images, auc, least, most):
+    """600 sets whose AUC is known; images taken as patients would cover too rarely."""
     separation = norm.ppf(auc) * 2  # the difference of two scores has a variance of 4
     inside = np.zeros(2)
     for seed in range(600):
@@ -81,7 +79,7 @@ def test_the_interval_covers_as_often_as_it_says(patients, images, auc, least):
         for index, cluster in enumerate((patient, np.arange(len(patient)))):
             low, high = auc_interval(truth, score, cluster)
             inside[index] += low <= auc <= high
-    assert least < inside[0] / 600 < 0.99
+    assert least < inside[0] / 600 <= most
     if images > 1:
         assert inside[1] < inside[0] - 10
 
