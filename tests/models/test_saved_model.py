@@ -21,7 +21,12 @@ def test_the_folder_and_its_card(saved, report):
     assert (card["weights"], card["sources"]) == ("random", ["synthetic"])
     assert card["metrics"]["auc"] == {"value": report["auc"], "interval": report["auc_interval"]}
     text = (saved / "MODEL_CARD.md").read_text()
-    for part in ("synthetic", "not a medical device", f"{report['threshold']:.4f}", f"{report['auc']:.3f}"):
+    for part in (
+        "synthetic",
+        "not a medical device",
+        f"{report['operating_point']['threshold']:.4f}",
+        f"{report['auc']:.3f}",
+    ):
         assert part in text
 
 
@@ -63,9 +68,9 @@ def test_a_failed_save_leaves_the_old_model(saved, model, report, tmp_path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_a_report_without_its_threshold_is_refused(model, report, tmp_path):
-    with pytest.raises(mammo.MammoError, match="The report does not fit the model card: threshold is missing"):
-        mammo.save_classifier(tmp_path / "m", model, {k: v for k, v in report.items() if k != "threshold"})
+def test_a_report_without_its_operating_point_is_refused(model, report, tmp_path):
+    with pytest.raises(mammo.MammoError, match="The report does not fit the model card: operating_point is missing"):
+        mammo.save_classifier(tmp_path / "m", model, {k: v for k, v in report.items() if k != "operating_point"})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -76,7 +81,7 @@ def test_the_card_is_the_same_after_saving_and_loading(model, report, tmp_path):
     assert json.loads(text) == json.loads(json.dumps(asdict(card)))
     assert read_card(tmp_path / "m") == load_saved_model(tmp_path / "m").card == card
     assert (card.seed, card.checklist, card.metadata) == (3, checklist, metadata)
-    assert card.threshold == report["threshold"]
+    assert asdict(card.operating_point) == report["operating_point"]
     assert asdict(card.calibration) == report["calibration"]
     assert asdict(card.conformal) == report["conformal"]
     for name, metric in card.metrics.items():
@@ -84,7 +89,7 @@ def test_the_card_is_the_same_after_saving_and_loading(model, report, tmp_path):
         interval = report[f"{name}_interval"]
         assert metric.interval == (None if interval is None else tuple(interval)), name
     with_interval = {name.removesuffix("_interval") for name in report if name.endswith("_interval")}
-    assert card.metrics.keys() == with_interval - {"auc_delong"}
+    assert card.metrics.keys() == with_interval
 
 
 def change_card(folder, **fields):
