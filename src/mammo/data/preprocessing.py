@@ -21,7 +21,7 @@ from mammo.core.errors import MammoError
 from mammo.io import Mammogram, read_mammogram
 
 RECIPE = 2  # raise it whenever the same file would give another model input
-LIBRARIES = ("imagecodecs", "numpy", "pillow", "pydicom", "scipy")  # what decodes and resizes pixels
+LIBRARIES = ("imagecodecs", "numpy", "pillow", "pydicom", "scipy", "tifffile")  # what decodes and resizes pixels
 WORK_SIZE = 256  # the breast is found on an image of this height: speed, and tolerance to grain
 MIN_SHARE, MAX_FILL = 0.03, 0.995
 LABELS = 3  # so often something small and bright may hide the breast
