@@ -5,6 +5,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pydicom
+import tifffile
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.dataset import FileDataset as DicomFile
@@ -53,6 +54,17 @@ def table(values, bits, first=0, entries=None) -> Dataset:
     item.LUTData = np.asarray(values, "<u2").tobytes()
     item["LUTData"].VR = "OW"
     return item
+
+
+def write_packed_tiff(path, values) -> Path:
+    """12-bit values as TIFF packs them, two in three bytes."""
+    pairs = np.asarray(values, np.uint32).reshape(len(values), -1, 2)
+    packed = (pairs[..., 0] << 12 | pairs[..., 1]).astype(">u4").view(np.uint8).reshape(*pairs.shape[:2], 4)[..., 1:]
+    tifffile.imwrite(path, packed.reshape(len(values), -1))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["ImageWidth"].overwrite(np.shape(values)[1])
+        file.pages[0].tags["BitsPerSample"].overwrite(12)
+    return Path(path)
 
 
 def encapsulated(path, frame: bytes, syntax) -> Path:

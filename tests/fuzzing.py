@@ -22,7 +22,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import tifffile
-from files import HTJ2K, LJPEG, SYNTAXES, encapsulated, table, write_dicom
+from files import HTJ2K, LJPEG, SYNTAXES, encapsulated, table, write_dicom, write_packed_tiff
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -86,11 +86,11 @@ def tiffs(folder: Path, grey) -> dict[str, bytes]:
         "planar.tif": (colours, {"photometric": "rgb", "planarconfig": "separate", "compression": "packbits"}),
         "white.tif": (grey[8], {"photometric": "miniswhite", "rowsperstrip": 16, "compression": "lzw"}),
         "palette.tif": (grey[8], {"photometric": "palette", "colormap": np.tile(np.arange(256) * 257, (3, 1))}),
-        "12bits.tif": (grey[12], {"bitspersample": 12, "bigtiff": True}),
+        "big.tif": (grey[16], {"bigtiff": True}),
         "jpeg.tif": (grey[8], {"compression": "jpeg"}),
         "pyramid.tif": (grey[16], {"subifds": 1}),
     }
-    made = {}
+    made = {"12bits.tif": write_packed_tiff(folder / "12bits.tif", grey[12]).read_bytes()}
     for name, (pixels, options) in kinds.items():
         if "colormap" in options:
             options["colormap"] = options["colormap"].astype(np.uint16)

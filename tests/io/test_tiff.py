@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
-from files import RAMP, stored
+from files import RAMP, stored, write_packed_tiff
 from PIL import Image
 
 import mammo
@@ -20,7 +20,6 @@ KINDS = {
     "big-endian": (GREY16, {"byteorder": ">"}),
     "BigTIFF": (GREY16, {"bigtiff": True}),
     "JPEG 2000": (GREY16, {"compression": "jpeg2000"}),
-    "12 bits, packed": (GREY12, {"bitspersample": 12}),
     "signed": ((GREY12.astype(np.int32) - 2048).astype(np.int16), {}),
     "32 bits": (GREY16.astype(np.uint32), {}),
     "float, 16 bits": (RAMP.astype(np.float16), {}),
@@ -58,12 +57,18 @@ def test_all_bits_and_the_polarity_that_the_file_states(kind, tmp_path):
         assert len(np.unique(film.image)) > 16000, "nothing is rounded"
 
 
+def test_packed_values_of_12_bits(tmp_path):
+    film = mammo.read_mammogram(write_packed_tiff(tmp_path / "film.tif", GREY12))
+    np.testing.assert_allclose(film.image, RAMP, atol=0.6 / 4095)
+    assert film.bits == 12
+
+
 def test_black_and_white(tmp_path):
     tifffile.imwrite(tmp_path / "film.tif", RAMP > 0.7, photometric="minisblack")
     np.testing.assert_array_equal(mammo.read_mammogram(tmp_path / "film.tif").image, RAMP > 0.7)
 
 
-@pytest.mark.parametrize("mode", ["LA", "RGBA", "YCbCr", "CMYK"])
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "CMYK"])
 def test_what_pillow_writes(mode, tmp_path):
     Image.fromarray(GREY8).convert(mode).save(tmp_path / "film.tif")
     np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.tif").image, RAMP, atol=0.01)
