@@ -49,8 +49,10 @@ def auc_terms(truth, score, fold) -> tuple[float, np.ndarray]:
 def share_terms(right, among) -> tuple[float, np.ndarray]:
     """The share over all repeats; what each row adds in each repeat, less its mean: float (rows, repeats)."""
     terms = np.zeros(right.shape)
-    terms[among] = (right[among] - right[among].mean(axis=0)) / max(among.sum(), 1)
-    return (float(right[among].mean()) if among.any() else np.nan), terms
+    if not among.any():
+        return np.nan, terms
+    terms[among] = (right[among] - right[among].mean(axis=0)) / among.sum()
+    return float(right[among].mean()), terms
 
 
 def mean_variance(terms, patients) -> float:
