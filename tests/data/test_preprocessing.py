@@ -149,6 +149,17 @@ def test_white_film_borders_are_not_breast(image, side):
     assert overlap(breast_mask(film), breast_mask(image)) > 0.9
 
 
+def test_of_a_thin_border_at_the_chest_wall_no_pixel_is_left():
+    """The breast is found on an image of half the size, where an odd border ends within a pixel."""
+    rng = np.random.default_rng(0)
+    film, _ = phantom(draw_patient(rng, "normal", 0.3, "film"), "L", "MLO", (512, 384), rng)
+    for width in range(2, 8):
+        for white in (0.85, 0.97):
+            bordered = film.copy()
+            bordered[:, :width] = white
+            assert width <= find_breast(bordered).box[1] <= width + 3
+
+
 def test_the_chest_wall_is_on_the_left(image):
     right, left = find_breast(image), find_breast(image[:, ::-1])
     assert right.mirrored

@@ -78,12 +78,13 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
 def _segmented(image: np.ndarray) -> tuple[np.ndarray, float]:
     """The breast's mask, and the size of the second largest bright region, relative to the breast's."""
     shrink = max(1, round(image.shape[0] / WORK_SIZE))
-    small = np.asarray(Image.fromarray(image).reduce(shrink))
-    small = ndimage.gaussian_filter(small, 1)
+    reduced = np.asarray(Image.fromarray(image).reduce(shrink))
+    borders = _film_borders(reduced)
+    small = ndimage.gaussian_filter(reduced, 1)
     small = np.sqrt(np.clip(small - _background(small), 0, 1))
     for _ in range(LABELS):
         threshold = 0.75 * _otsu(small)
-        bright = (small > threshold) & ~_film_borders(small)
+        bright = (small > threshold) & ~borders
         solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
         regions, count = ndimage.label(solid)
         sizes = np.sort(np.bincount(regions.ravel(), minlength=2)[1:])
@@ -133,11 +134,14 @@ def _background(small: np.ndarray) -> float:
     return float(darkest) if (small < darkest + 0.04).mean() > 0.15 else 0.0
 
 
-def _film_borders(small: np.ndarray) -> np.ndarray:
-    """Rows or columns at the edge that are white nearly from end to end, with something darker behind them."""
-    white = small > 0.93 * small.max()
+def _film_borders(reduced: np.ndarray) -> np.ndarray:
+    """Rows or columns at the edge that are white nearly from end to end, with something darker behind them.
+
+    Of the image before it is smoothed: what is thin is no longer white afterwards.
+    """
+    white = reduced > 0.87 * reduced.max()
     borders = np.zeros_like(white)
-    reach = max(2, small.shape[0] // 20)
+    reach = max(2, reduced.shape[0] // 20)
     for edge, marked in zip(_from_four_sides(white), _from_four_sides(borders), strict=True):
         white_share = edge[: reach + 2].mean(axis=1)
         full = np.flatnonzero(white_share[:reach] > 0.8)

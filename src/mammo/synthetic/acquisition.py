@@ -33,7 +33,7 @@ def draw_acquisition(rng: np.random.Generator, look: str | None = None) -> Acqui
     """A unit and its settings; `look` is drawn too where it is not given."""
     drawn = LOOKS[rng.integers(2)]
     look = look or drawn
-    border = np.where(rng.random(4) < 0.3, rng.uniform(0.004, 0.018, 4), 0) * (look == "film")
+    border = np.where(rng.random(4) < 0.3, rng.uniform(0.006, 0.018, 4), 0) * (look == "film")
     return Acquisition(
         look=look,
         exposure=rng.uniform(0.92, 1.08),
