@@ -169,6 +169,9 @@ def test_a_folder_that_cannot_be_opened_is_an_error(folder, monkeypatch):
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(mammo.MammoError, match=r"films/b cannot be opened \(Permission denied\)"):
         list_files(folder)
+    monkeypatch.setattr(os, "listdir", lambda path: refused(f"{path}/b"))
+    with pytest.raises(mammo.MammoError, match=r"cannot be opened \(Permission denied\)"):
+        find_files([folder / "c.png"])
     with pytest.raises(mammo.MammoError, match=r"no files in .*nowhere does not exist"):
         list_files(folder / "nowhere")
     with pytest.raises(mammo.MammoError, match="cannot be opened"):

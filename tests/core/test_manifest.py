@@ -140,6 +140,7 @@ def test_fractions_must_make_sense(fractions):
         (lambda m: m.assign(path=[1, *m.path[1:]]), "path that is no text"),
         (lambda m: m.iloc[:0], "no rows"),
         (lambda m: m.assign(patient_id=[None, *m.patient_id[1:]]), "no patient_id in 1 rows"),
+        (lambda m: m.assign(patient_id=["a", " ", *m.patient_id[2:]]), "no patient_id in 1 rows, first row 1"),
     ],
 )
 def test_check_names_what_is_wrong(change, message):

@@ -63,6 +63,13 @@ def test_all_files_that_cannot_be_used_are_named_at_once(demo, tmp_path):
         next(batches)
 
 
+def test_a_name_may_have_another_unicode_form(demo, tmp_path):
+    shutil.copy(demo.path[0], tmp_path / "u\u0308.png")
+    rows = demo.head(2).assign(path=[demo.path[0], str(tmp_path / "\u00fc.png")])
+    first, second = ImageLoader(rows, (64, 64))[[0, 1]]
+    np.testing.assert_array_equal(first, second)
+
+
 def test_files_that_cannot_be_read_never_share_a_key(demo, tmp_path):
     """What is cached under a key is used for every file with the same key."""
     rows = demo.head(2).assign(path=[str(tmp_path / "one.png"), str(tmp_path / "two.png")])

@@ -28,6 +28,19 @@ def test_views_are_combined_to_breasts_and_breasts_to_patients():
     assert list(patients.split) == ["test", "test"]
 
 
+def test_a_number_and_the_same_number_as_text_are_one_patient():
+    table = views().assign(laterality="L", patient_id=pd.Series([1, "1", 1.0] * 10, dtype=object)[: len(views())])
+    assert combine_views(table)["patient_id"].tolist() == ["1"]
+
+
+def test_log_odds_are_averaged_and_not_probabilities():
+    """0.2 and 0.95 have odds of 1/4 and 19; their geometric mean is 2.179. The mean probability would be 0.575."""
+    table = views().assign(probability=[0.2, 0.95, 0.6, 0.1])
+    breast = combine_views(table, "breast").set_index(["patient_id", "laterality"]).probability["A", "L"]
+    assert breast == pytest.approx(4.75**0.5 / (1 + 4.75**0.5))
+    assert combine_views(table).set_index("patient_id").probability["A"] == pytest.approx(breast)
+
+
 def test_views_without_laterality_are_refused():
     for table in (views().drop(columns="laterality"), views().assign(laterality=None), views().assign(laterality="B")):
         with pytest.raises(mammo.MammoError, match="laterality"):

@@ -110,7 +110,10 @@ def normalized(name: str) -> str:
 
 
 def find_files(paths: Iterable) -> list[Path]:
-    """The same paths; where nothing has that name, what has the same letters in another Unicode form there."""
+    """The same paths; where nothing has that name, what has the same letters in another Unicode form there.
+
+    Raises MammoError where a folder cannot be opened.
+    """
     listings: dict[Path, dict[str, str]] = {}
 
     def find(path: Path) -> Path:
@@ -122,7 +125,10 @@ def find_files(paths: Iterable) -> list[Path]:
             listings[folder] = {normalized(name): name for name in names}
         return folder / listings[folder].get(normalized(path.name), path.name)
 
-    return [find(Path(path)) for path in paths]
+    try:
+        return [find(Path(path)) for path in paths]
+    except OSError as error:
+        raise _cannot_be_opened(error.filename, error) from None
 
 
 def is_data(name: str, folder: bool = False) -> bool:
@@ -164,14 +170,18 @@ def list_files(root, *endings: str) -> list[Path]:
             f"There are no files in {root}: {error.filename} does not exist. Check the path and the spelling."
         ) from None
     except OSError as error:
-        raise MammoError(
-            f"{error.filename or root} cannot be opened ({error.strerror or error}). Check the path and its "
-            "permissions, or whether its drive is connected, and start again."
-        ) from None
+        raise _cannot_be_opened(error.filename or root, error) from None
     lost = [path for path in lost if not endings or path.lower().endswith(endings)]
     if lost:
         warnings.warn(f"{len(lost)} links in {root} lead nowhere, first {lost[0]}.", stacklevel=2)
     return [Path(path) for path in paths if not endings or path.lower().endswith(endings)]
+
+
+def _cannot_be_opened(path, error: OSError) -> MammoError:
+    return MammoError(
+        f"{path} cannot be opened ({error.strerror or error}). Check the path and its permissions, or whether its "
+        "drive is connected, and start again."
+    )
 
 
 def _walk(folder: str, above: tuple, lost: list[str]) -> Iterator[str]:

@@ -62,7 +62,7 @@ def load_manifest(path) -> pd.DataFrame:
         manifest.loc[known, column] = [str(file.resolve()) for file in files]
     check_manifest(manifest)
     manifest["patient_id"] = patient_ids(manifest)
-    missing = [p for p in manifest["path"] if not Path(p).is_file()]
+    missing = [p for p in manifest["path"] if not os.path.isfile(p)]
     if missing:
         raise MammoError(f"{path.name} names {len(missing)} images that do not exist, first {missing[0]}.")
     return manifest
@@ -111,7 +111,7 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     if manifest.empty:
         raise MammoError("The manifest has no rows.")
     for column in NEEDED:
-        empty = manifest.index[manifest[column].isna()]
+        empty = manifest.index[manifest[column].isna() | (manifest[column].astype(str).str.strip() == "")]
         if len(empty):
             raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
     _check_words(manifest["label"], LABELS, "labels")

@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import sha256_of
+from mammo.core.files import find_files, sha256_of
 from mammo.core.manifest import patches_of
 from mammo.data.preprocessing import prepare, preprocessing_version
 
@@ -46,7 +46,7 @@ class ImageLoader:
     """
 
     def __init__(self, manifest: pd.DataFrame, image_size, n_augmentations=0, seed: int = 0):
-        self.paths = [Path(path) for path in manifest["path"]]
+        self.paths = find_files(manifest["path"])
         self.patches = patches_of(manifest)
         self.image_size, self.seed = tuple(image_size), seed
         versions = np.broadcast_to(n_augmentations, len(self.paths)) + 1

@@ -19,6 +19,7 @@ from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
+from mammo.core.files import find_files
 from mammo.core.manifest import check_manifest, patient_ids
 from mammo.data.preprocessing import prepare
 
@@ -45,7 +46,7 @@ def find_duplicates(manifest: pd.DataFrame, near: float = NEAR) -> pd.DataFrame:
     check_manifest(manifest.drop(columns="split", errors="ignore"))  # a leaking split is no reason not to look
     manifest = manifest.drop_duplicates("path")  # patches of one film are no duplicates
     manifest = manifest.assign(patient_id=patient_ids(manifest))
-    bits = perceptual_hashes(manifest["path"])
+    bits = perceptual_hashes(find_files(manifest["path"]))
     first, second, distance = _near_pairs(bits, near)
     a, b = (manifest.iloc[rows].reset_index(drop=True) for rows in (first, second))
     pairs = pd.DataFrame({"path": a["path"], "other": b["path"], "distance": distance})

@@ -166,10 +166,11 @@ def _files(root: Path) -> dict[str, list[str]]:
     files = defaultdict(list)
     listing = first_table(root, "csv/dicom_info.csv", "dicom_info.csv")
     if listing.is_file():
-        table = read_table(listing, ("PatientID", "image_path"))
+        table, there = read_table(listing, ("PatientID", "image_path")), set(list_files(root))
+        check_filled(table, ("PatientID", "image_path"), listing.name)
         for folder, path in zip(table["PatientID"], table["image_path"], strict=True):
             image = root.joinpath(*PurePosixPath(path).parts[1:])
-            if image.is_file():
+            if image in there:
                 files[folder].append(str(image.resolve()))
     else:
         for path in list_files(root, ".dcm"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammo.core.errors import MammoError
+from mammo.core.manifest import patient_ids
 from mammo.evaluation.calibration import expit, log_odds
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def combine_views(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
         raise MammoError(f"There is no level {level!r}; choose {' or '.join(LEVELS)}.")
     if "laterality" not in scored or not scored["laterality"].isin(["L", "R"]).all():
         raise MammoError("Views can only be combined where the column laterality says L or R for every image.")
-    table = scored.assign(probability=log_odds(scored["probability"]))
+    table = scored.assign(patient_id=patient_ids(scored), probability=log_odds(scored["probability"]))
     rules = {name: "first" for name in table.columns if name not in LEVELS["breast"]} | {"probability": "mean"}
     if "label" in table:
         table["label"] = table["label"].astype("category").cat.set_categories(SEVERITY, ordered=True)
