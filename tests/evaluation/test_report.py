@@ -137,6 +137,7 @@ def test_the_coverage_of_prediction_sets_is_measured_on_test_patients():
         (lambda t: t[t.split != "test"], "no test images"),
         (lambda t: t.assign(probability=2.0), "between 0 and 1"),
         (lambda t: t.assign(probability=np.nan), "between 0 and 1"),
+        (lambda t: t.assign(label=t.label.where(t.index > 0)), "label"),
         (lambda t: t[(t.split != "test") | (t.label == "benign")], "are not malignant. Both classes are needed"),
     ],
 )

@@ -122,6 +122,16 @@ def test_the_auc_is_the_mean_over_the_folds_weighted_by_their_pairs(scores):
     assert found["specificity"] == pytest.approx(1 - predicted[TRUTH == 0].mean())
 
 
+def test_a_classifier_is_scaled_by_its_training_rows_alone():
+    """Whatever is in the other rows, which are tested, changes nothing."""
+    train, test = patient_folds(TRUTH, PATIENTS)[0][0]
+    changed = FEATURES.copy()
+    changed[test] = 1000 * changed[test] + 50
+    one, other = (LinearClassifier(features, TRUTH, PATIENTS).fit(train, 0) for features in (FEATURES, changed))
+    np.testing.assert_array_equal(one.decision_function(train), other.decision_function(train))
+    np.testing.assert_array_equal(one.out_of_fold_scores(train, 0), other.out_of_fold_scores(train, 0))
+
+
 def test_scores_of_different_folds_are_not_compared(scores):
     """Each fold's model may have a scale and an origin of its own."""
     moved = CVScores(scores.score * 3 + 10.0 * scores.fold, scores.fold, scores.out_of_fold)
@@ -145,6 +155,15 @@ def test_metrics_of_some_rows_keep_the_thresholds_of_all(scores):
     found = cv_metrics(TRUTH, scores, PATIENTS, among=among)
     assert (found["cases"], found["patients"], found["malignant"]) == (40, 20, 20)
     assert found["sensitivity"] == pytest.approx(predicted_positive(TRUTH, scores)[among & (TRUTH == 1)].mean())
+
+
+def test_scores_of_views_are_averaged_as_they_are():
+    """Scores are log-odds: 0 and 6 have the mean 3. As probabilities they would be 0.5 and 0.998."""
+    table = pd.DataFrame({"path": ["a", "b"], "patient_id": ["P", "P"], "laterality": "L", "label": "benign"})
+    scores = CVScores(np.array([[0.0], [6.0]]), np.zeros((2, 1), int), np.array([[[1.0]], [[8.0]]]))
+    _, combined = by_breast(table, scores)
+    assert combined.score.tolist() == [[3.0]]
+    assert combined.out_of_fold.tolist() == [[[4.5]]]
 
 
 def test_views_are_combined_as_everywhere_else(scores):
@@ -174,6 +193,18 @@ def test_neither_range_nor_offset_of_a_classifier_changes_the_average(scores):
     np.testing.assert_allclose(both.score, one.score)
     np.testing.assert_allclose(both.out_of_fold, one.out_of_fold)
     assert cv_metrics(TRUTH, both, PATIENTS)["auc"] == cv_metrics(TRUTH, scores, PATIENTS)["auc"]
+
+
+def test_an_average_is_scaled_by_training_scores_alone(scores):
+    """Test scores ten times as far apart stay ten times as far apart, in the units of the training scores."""
+    wide = CVScores(10 * scores.score + 3, scores.fold, scores.out_of_fold)
+    for repeat, number in np.ndindex(scores.out_of_fold.shape[1:]):
+        here, inner = scores.fold[:, repeat] == number, scores.out_of_fold[:, repeat, number]
+        inner = inner[np.isfinite(inner)]
+        expected = (10 * scores.score[here, repeat] + 3 - inner.mean()) / inner.std()
+        np.testing.assert_allclose(average_scores([wide]).score[here, repeat], expected)
+        one = (scores.score[here, repeat] - inner.mean()) / inner.std()
+        np.testing.assert_allclose(average_scores([scores, wide]).score[here, repeat], (one + expected) / 2)
 
 
 def test_the_average_of_two_classifiers_is_better_than_either():
