@@ -21,6 +21,7 @@ HOME = {  # a library -> the modules, or packages, that may import it
     "google": {"notebook"},
     "pydicom": {"io", "synthetic"},
     "imagecodecs": {"io"},
+    "tifffile": {"io"},
     "onnxruntime": {"models.runtimes"},
     "openvino": {"models.runtimes"},
     "tf2onnx": {"models.runtimes"},
