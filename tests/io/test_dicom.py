@@ -289,6 +289,19 @@ def test_a_broken_window_is_left_out_with_a_warning(write_dicom, tags):
     assert "window" in mammogram.warnings[0]
 
 
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize("planar", [0, 1])
+def test_grey_stored_as_colour_is_read_as_grey(photometric, planar, write_dicom):
+    grey = stored(8, np.uint8)
+    others = np.full_like(grey, 128) if photometric == "YBR_FULL" else grey
+    path = write_dicom(grey, bits=8)
+    header = pydicom.dcmread(path)
+    header.SamplesPerPixel, header.PlanarConfiguration, header.PhotometricInterpretation = 3, planar, photometric
+    header.PixelData = np.stack([grey, others, others], axis=0 if planar else -1).tobytes()
+    header.save_as(path)
+    np.testing.assert_allclose(mammo.read_mammogram(path).image, RAMP, atol=1 / 255)
+
+
 def test_tags_with_several_values(write_dicom):
     mammogram = mammo.read_mammogram(
         write_dicom(stored(12), bits=12, ImageLaterality=["L", "R"], Modality=["MG", "OT"])

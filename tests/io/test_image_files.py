@@ -103,6 +103,15 @@ def test_a_deep_file_that_is_cut_off_is_never_filled_up(name, tmp_path):
         mammo.read_mammogram(tmp_path / name)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_fewer_than_8_bits_reach_from_black_to_white(bits, tmp_path):
+    levels = np.rint(RAMP * (2**bits - 1)).astype(np.uint8)
+    picture = Image.fromarray(levels > 0) if bits == 1 else Image.fromarray(levels)
+    picture.save(tmp_path / "film.png", bits=bits)
+    expected = levels / (2**bits - 1)
+    np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.png").image, expected, atol=1e-6)
+
+
 def test_transparent_parts_are_said(tmp_path):
     (tmp_path / "film.png").write_bytes(imagecodecs.png_encode(np.dstack([GREY16, OPAQUE - GREY16])))
     film = mammo.read_mammogram(tmp_path / "film.png")

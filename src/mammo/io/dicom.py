@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
 from pydicom.uid import (
@@ -112,7 +113,7 @@ def _fill_in(header, notes: list[str]) -> None:
     usual = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0}
     for tag, assumed in {**usual, "BitsStored": bits}.items():
         if not text(header, tag) or (tag == "BitsStored" and integer(header, tag) == 0):
-            setattr(header, tag, assumed)
+            header.add_new(tag, dictionary_VR(tag), assumed)
             notes.append(f"{tag} in the header has no value; {assumed} was assumed.")
 
 

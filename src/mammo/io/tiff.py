@@ -48,6 +48,8 @@ def read_tiff(path: Path, data: bytes, frame: int | None) -> Samples | None:
         values = page.asarray()
         if page.axes.startswith("S"):  # planar
             values = np.moveaxis(values, 0, -1)
+        if values.size == 0 or values.shape[:2] != (page.imagelength, page.imagewidth) or values.ndim > 3:
+            raise ValueError(f"values of the shape {values.shape}")
         if photometric == PALETTE:
             values = np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1)
         extra = [int(kind) for kind in page.extrasamples]
