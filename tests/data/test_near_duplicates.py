@@ -61,6 +61,15 @@ def test_different_breasts_are_not_the_same_film(films):
     assert apart[~same].mean() == pytest.approx(0.5, abs=0.03), "as if by lot"
 
 
+@pytest.mark.parametrize(("bits_apart", "found"), [(0, True), (143, True), (144, False), (172, False)])
+def test_a_pair_differs_in_a_quarter_of_the_bits_at_most(films, monkeypatch, bits_apart, found):
+    """575 bits; 0.25 lies between the same film written again and two images of one breast, the nearest at 0.325."""
+    bits = np.zeros((2, 575), bool)
+    bits[1, :bits_apart] = True
+    monkeypatch.setattr(near_duplicates, "perceptual_hashes", lambda paths: bits)
+    assert len(mammo.find_duplicates(films[:2])) == found
+
+
 def test_blocks_find_what_every_pair_compared_finds(monkeypatch):
     rng = np.random.default_rng(0)
     bits = rng.random((50, 100)) < 0.5
