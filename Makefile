@@ -10,6 +10,8 @@ PYTEST := -m pytest -n $(WORKERS)
 # An upload is one message; tornado drops what is larger than 10 MB unless told otherwise.
 LIMIT := tornado_settings='{"websocket_max_message_size": 268435456}'
 BIG_UPLOADS := --ServerApp.$(LIMIT) --Voila.$(LIMIT)
+# The web page leaves out cells about files and folders.
+FOR_VISITORS := --TagRemovePreprocessor.remove_cell_tags=notebook-only
 
 .PHONY: help demo bench test test-fast test-slow test-browser test-lowest lint format lab app notebook-outputs clean
 
@@ -47,7 +49,7 @@ lab: $(VENV)/ready ## open the notebooks in JupyterLab
 	$(VENV)/bin/jupyter lab notebooks $(BIG_UPLOADS)
 
 app: $(VENV)/app ## notebook 3 as a web page on this machine
-	$(VENV)/bin/voila notebooks/03_predict_upload.ipynb $(BIG_UPLOADS)
+	$(VENV)/bin/voila notebooks/03_predict_upload.ipynb $(BIG_UPLOADS) $(FOR_VISITORS)
 
 test-browser: $(VENV)/browser ## upload files in a real browser, in JupyterLab and on the web page; needs chromium
 	$(VENV)/bin/python -m pytest tests/browser

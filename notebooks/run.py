@@ -70,10 +70,9 @@ def demo(paths: list[Path]) -> None:
         print(f"AUC on synthetic test patients: {auc['value']:.3f}, 95 % interval {low:.3f} to {high:.3f}.")
     if (folder / "prediction.json").is_file():
         result = json.loads((folder / "prediction.json").read_text())
-        side = "at or above" if result["probability"] >= result["threshold"] else "below"
-        print(f"Probability of malignant for the real mammogram {result['file']}: {result['probability']:.3f},")
-        print(f"{side} the operating point of {result['threshold']:.3f}. The model was trained on synthetic images")
-        print("only, so this says nothing about the patient.")
+        print(f"The real mammogram {result['file']}: {result['result']} ({result['reason']}),")
+        print(f"probability of malignant {result['probability']:.3f}. The model was trained on synthetic images only,")
+        print("so this says nothing about the patient.")
         print(f"Picture: {folder / 'prediction.png'}.")
     print(f"Notebooks with their results: {folder}/*.html.")
     print(f"Time: {(time.time() - start) / 60:.1f} minutes. This is not a medical device.")

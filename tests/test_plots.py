@@ -13,14 +13,22 @@ FIGURES = {
     "histories": lambda: plots.histories({"head": {k: [1.0, 0.5] for k in ("loss", "val_loss", "auc", "val_auc")}}),
     "roc": lambda: plots.roc(RATES, RATES**0.5, RATES, RATES**0.3, "AUC", (0.2, 0.6)),
     "confusion": lambda: plots.confusion([[8, 2], [1, 9]], ("benign", "malignant")),
-    "reliability": lambda: plots.reliability(RNG.integers(0, 2, 50), RNG.uniform(size=50)),
+    "reliability": lambda: plots.reliability([0.2, 0.8], [0.1, 0.9], [0.05, np.nan], [0.3, np.nan], [20, 30]),
     "learning_curves": lambda: plots.learning_curves({"patches": ([1, 2], [0.5, 0.9]), "whole": ([1, 2], [0.8, 0.9])}),
     "realism": lambda: plots.realism(
         {name: {"exponent": [2.9, 3.1], "area": [0.2, 0.3], "histogram": [np.ones(32) / 32] * 2} for name in "abc"}
     ),
     "difficulty_curve": lambda: plots.difficulty_curve([1, 0.5, 0], [0.5, 0.9, 1]),
     "prediction": lambda: plots.prediction(
-        PICTURE, PICTURE > 0.2, PICTURE, PICTURE, 0.7, 0.4, title="a.dcm", notes=("a warning", "a disclaimer")
+        PICTURE,
+        PICTURE > 0.2,
+        PICTURE,
+        PICTURE,
+        0.7,
+        0.4,
+        title="a.dcm",
+        notes=("a warning", "a disclaimer"),
+        uncertain_range=(0.3, 0.6),
     ),
 }
 
@@ -35,12 +43,35 @@ def test_every_figure_is_drawn_and_saved_whole(name, tmp_path):
     plots.show()
 
 
-def test_the_prediction_figure_says_number_threshold_and_doubts():
-    figure = FIGURES["prediction"]()
-    words = " ".join(text.get_text() for text in figure.findobj(Text))
-    for part in ("0.70", "threshold 0.40", "a warning", "a disclaimer", "a.dcm"):
+def words_of(figure):
+    return " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_the_prediction_figure_says_numbers_operating_point_range_and_warnings():
+    words = words_of(FIGURES["prediction"]())
+    parts = (
+        "malignant\n0.70",
+        "benign\n0.30",
+        "operating point 0.40",
+        "uncertain",
+        "a warning",
+        "a disclaimer",
+        "a.dcm",
+    )
+    for part in parts:
         assert part in words
     plots.show()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["Ba$$in.png", "$x^$_L.png", "_hidden.png", "乳房.dcm", "é_ü.png"])
+def test_any_name_of_a_file_is_drawn_as_it_is(name, tmp_path):
+    """A dollar begins no formula, and what the font lacks leaves no empty box (of which matplotlib warns)."""
+    figure = plots.prediction(PICTURE, PICTURE > 0.2, PICTURE, PICTURE, 0.7, 0.4, title=name, notes=(name,))
+    plots.save_figure(figure, tmp_path / "a.png")
+    plots.save_figure(plots.gallery([PICTURE], [name]), tmp_path / "b.png")
+    assert ("??.dcm" if name == "乳房.dcm" else name) in words_of(figure)
+    plots.close()
 
 
 def test_leakage_shows_both_figures_of_every_mistake():

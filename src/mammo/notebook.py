@@ -1,7 +1,8 @@
 """What only notebooks need: the upload cell for Colab, Jupyter and nobody at all, and where files go.
 
 upload = mammo.notebook.upload()       # shows a button; in the next cell:
-path = upload.path                     # your file, or the real sample if there is none yet
+upload.paths                           # your files, or the real sample if there is none yet
+upload.path                            # the last of them
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo import plots
 from mammo.core.errors import MammoError
+from mammo.core.files import fitting_name
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def artifacts() -> Path:
     return folder
 
 
-def published(name: str) -> Path | None:
+def data_folder(name: str) -> Path | None:
     """The folder `name` in the one that `MAMMO_DATA` names: a data set as its owner gives it out; None without it."""
     folder = Path(os.environ.get("MAMMO_DATA", "")) / name
     return folder if os.environ.get("MAMMO_DATA") and folder.is_dir() else None
@@ -62,47 +65,62 @@ def sample_mammogram() -> Path:
 
 
 class Upload:
-    """The file that was uploaded last; until then, the sample.
+    """The files that were uploaded last; until then, the sample.
 
-    Uploaded bytes go to a temporary folder that is deleted with the notebook's process, never into the
-    notebook: the widget is emptied as soon as they are saved.
+    Uploaded bytes go to a temporary folder that is deleted when the kernel stops, never into the notebook: the widget
+    is emptied as soon as they are saved.
     """
 
     def __init__(self, path=None):
-        self._folder = tempfile.TemporaryDirectory(prefix="mammo-upload-")
-        self._uploaded = Path(path) if path is not None else None
+        self._files = [Path(path)] if path is not None else []
         self._told = False
 
     @property
     def received(self) -> bool:
         """True where a file was uploaded or named."""
-        return self._uploaded is not None
+        return bool(self._files)
 
     @property
-    def path(self) -> Path:
-        """The uploaded file, or the sample, the first time with a line that says so."""
-        if self._uploaded:
-            return self._uploaded
+    def paths(self) -> list[Path]:
+        """All files that were chosen together, or the sample, the first time with a line that says so."""
+        if self._files:
+            return list(self._files)
         sample = sample_mammogram()
         if not self._told:
             print(f"Nothing was uploaded: a real sample is used.\n{SAMPLE_CREDIT}")
             self._told = True
-        return sample
+        return [sample]
 
-    def keep(self, name: str, content: bytes) -> Path:
-        """Save uploaded bytes under the last part of their name."""
-        for old in Path(self._folder.name).iterdir():
-            old.unlink()
-        path = Path(self._folder.name) / (Path(name.replace("\\", "/")).name or "upload")
-        path.write_bytes(content)
-        self._uploaded = path
-        return path
+    @property
+    def path(self) -> Path:
+        """The last of `paths`."""
+        return self.paths[-1]
+
+    def keep(self, files: dict[str, bytes] | list[tuple[str, bytes]]) -> list[Path]:
+        """Save uploaded files, name and bytes of each, in place of those before."""
+        pairs = list(files.items() if isinstance(files, dict) else files)
+        self._files = [_saved(name, content) for name, content in pairs]
+        return self.paths
+
+
+@cache
+def _uploads() -> tempfile.TemporaryDirectory:
+    """The folder of this process' uploads; deleted when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="mammo-upload-")
+
+
+def _saved(name: str, content: bytes) -> Path:
+    """The bytes in a folder of their own, under the last part of their name, cut where it is too long for a file."""
+    name = Path(name.replace("\\", "/").replace("\0", "")).name or "upload"
+    path = Path(tempfile.mkdtemp(dir=_uploads().name)) / fitting_name(Path(name).stem, Path(name).suffix)
+    path.write_bytes(content)
+    return path
 
 
 def upload(path=None, classifier=None) -> Upload:
-    """Ask for one mammogram: Colab's own dialog there, a button in Jupyter and on a web page, nothing elsewhere.
+    """Ask for mammograms: Colab's own dialog there, a button in Jupyter and on a web page, nothing elsewhere.
 
-    In Colab it waits for the file. In Jupyter the button stays; choose a file, then run the next cells. With a
+    In Colab it waits for the files. In Jupyter the button stays; choose files, then run the next cells. With a
     `classifier` each file that is chosen is classified at once, at a prevalence that can be changed.
     With the `path` of a file on this machine no button is shown.
     """
@@ -126,9 +144,10 @@ def figure_of(prediction: Prediction) -> plots.Figure:
         prediction.heatmap,
         prediction.probability,
         prediction.threshold,
-        title=f"{mammogram.file}: probability of malignant {prediction.probability:.2f}",
+        title=f"{mammogram.file}: {prediction.result}",
         notes=(*prediction.warnings, prediction.disclaimer),
         mirrored=breast.mirrored,
+        uncertain_range=prediction.rule.uncertain_range,
     )
 
 
@@ -144,8 +163,9 @@ def _upload_in_colab(chosen: Upload) -> None:
     finally:
         os.chdir(before)
         shutil.rmtree(scratch, ignore_errors=True)
-    for name, content in received.items():
-        chosen.keep(name, content)
+    if received:
+        names = ", ".join(path.name for path in chosen.keep(received))
+        print(f"Received: {names}.")
 
 
 def _show_button(chosen: Upload, classifier) -> None:
@@ -158,7 +178,7 @@ def _show_button(chosen: Upload, classifier) -> None:
     if get_ipython() is None:
         return
     whole = ipywidgets.Layout(width="max-content")
-    button = ipywidgets.FileUpload(accept="", multiple=False, description="Choose a mammogram", layout=whole)
+    button = ipywidgets.FileUpload(accept="", multiple=True, description="Choose mammograms", layout=whole)
     percent = ipywidgets.BoundedFloatText(
         100 * SCREENING_PREVALENCE,
         min=0,
@@ -168,40 +188,40 @@ def _show_button(chosen: Upload, classifier) -> None:
         style={"description_width": "initial"},
         layout=whole,
     )
-    answer = ipywidgets.Output()
+    output = ipywidgets.Output()
 
     def received(_change):
         files = _files_of(button.value)
         if not files:
             return
-        name, content = files[-1]
-        chosen.keep(name, content)
+        chosen.keep(files)
         button.value = type(button.value)()  # the patient's image must not be stored with the notebook
         if classifier is None:
-            answer.clear_output()
-            with answer:
-                print(f"{name} received ({len(content):,} bytes). Now run the cells below.")
+            output.clear_output()
+            with output:
+                for name, content in files:
+                    print(f"{name} received ({len(content):,} bytes).")
+                print("Now run the cells below.")
         else:
-            ask()
+            predict()
 
-    def ask(_change=None):
+    def predict(_change=None):
         if not chosen.received:
             return
-        answer.clear_output(wait=True)
-        with answer:
-            try:
-                prediction = classifier.predict(chosen.path, prevalence=percent.value / 100)
-            except MammoError as error:
-                print(error)
-                return
-            figure = figure_of(prediction)
-            display(figure)
-            plots.close()
-            print(prediction)
+        output.clear_output(wait=True)
+        with output:
+            for path in chosen.paths:
+                try:
+                    prediction = classifier.predict(path, prevalence=percent.value / 100)
+                except MammoError as error:
+                    print(error)
+                    continue
+                display(prediction, figure_of(prediction))
+                plots.close()
 
     button.observe(received, names="value")
-    percent.observe(ask, names="value")
-    display(button if classifier is None else ipywidgets.HBox([button, percent]), answer)
+    percent.observe(predict, names="value")
+    display(button if classifier is None else ipywidgets.HBox([button, percent]), output)
     if classifier is not None:
         classifier.warm_up()  # while the user looks for a file
     print('If a large file does not arrive, write upload("path/of/the/file.dcm") in this cell instead.')

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -35,12 +37,30 @@ def save_figure(figure: Figure, path) -> Path:
     return path
 
 
+def _as_words(draw):
+    """Texts are drawn as they are: a `$` in a file's name begins no formula."""
+
+    @wraps(draw)
+    def drawn(*arguments, **options):
+        with plt.rc_context({"text.parse_math": False}):
+            return draw(*arguments, **options)
+
+    return drawn
+
+
+def _drawable(text: str) -> str:
+    """The text with a question mark for each character that the font lacks, instead of an empty box."""
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    return "".join(letter if font.get_char_index(ord(letter)) or letter == "\n" else "?" for letter in text)
+
+
 def _to_show(image: np.ndarray) -> np.ndarray:
     """An image or a mask, averaged over squares until its longer side is about `SHOWN`; float32."""
     factor = max(1, round(max(image.shape) / SHOWN))
     return np.asarray(Image.fromarray(np.asarray(image, np.float32)).reduce(factor))
 
 
+@_as_words
 def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
     """Images (height, width) in [0, 1] in a grid; `outlines` are masks whose border is drawn, or None."""
     rows = -(-len(images) // columns)
@@ -53,11 +73,12 @@ def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
         axis.imshow(_to_show(image), cmap="gray", vmin=0, vmax=max(1e-6, float(np.max(image))))
         if mask is not None and np.any(mask):
             axis.contour(_to_show(mask), levels=[0.5], colors=MALIGNANT_COLOUR, linewidths=0.8)
-        axis.set_title(title, fontsize=9)
+        axis.set_title(_drawable(str(title)), fontsize=9, y=1, va="bottom")
     figure.tight_layout()
     return figure
 
 
+@_as_words
 def realism(groups: dict) -> Figure:
     """Statistics of sets of images: `{"real": {"exponent": (n,), "area": (n,), "histogram": (n, bins)}, ...}`."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=[1, 1.4, 1])
@@ -82,6 +103,7 @@ def realism(groups: dict) -> Figure:
     return figure
 
 
+@_as_words
 def difficulty_curve(difficulty, auc) -> Figure:
     """AUC of a classifier over the difficulty of the images."""
     figure, axis = plt.subplots(figsize=(5, 3.4))
@@ -93,6 +115,7 @@ def difficulty_curve(difficulty, auc) -> Figure:
     return figure
 
 
+@_as_words
 def histories(stages: dict) -> Figure:
     """Loss and AUC by epoch, training against validation, one column a stage: `{"head": history, ...}`."""
     figure, axes = plt.subplots(2, len(stages), figsize=(4.5 * len(stages), 5), squeeze=False, sharex="col")
@@ -112,6 +135,7 @@ def histories(stages: dict) -> Figure:
     return figure
 
 
+@_as_words
 def roc(false_positive_rate, sensitivity, low, high, title: str, operating_point=None) -> Figure:
     """ROC curve with its 95 % band; `operating_point` is (1 - specificity, sensitivity) at the fixed threshold."""
     figure, axis = plt.subplots(figsize=(5, 5))
@@ -128,6 +152,7 @@ def roc(false_positive_rate, sensitivity, low, high, title: str, operating_point
     return figure
 
 
+@_as_words
 def confusion(matrix, class_names) -> Figure:
     """Confusion matrix: rows truth, columns predicted at the operating point."""
     matrix = np.asarray(matrix)
@@ -143,22 +168,24 @@ def confusion(matrix, class_names) -> Figure:
     return figure
 
 
-def reliability(truth, probability, bins: int = 8) -> Figure:
-    """Reliability diagram: predicted probability against observed frequency, in bins of equal count."""
-    order = np.array_split(np.argsort(probability), bins)
-    predicted = [float(np.mean(np.asarray(probability)[part])) for part in order if len(part)]
-    observed = [float(np.mean(np.asarray(truth)[part])) for part in order if len(part)]
+@_as_words
+def reliability(predicted, observed, low, high, images) -> Figure:
+    """Reliability diagram: mean probability and observed frequency of each bin, its 95 % interval, how many images."""
     figure, axis = plt.subplots(figsize=(4.5, 4.5))
     axis.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="perfectly calibrated")
-    axis.plot(predicted, observed, "o-", color=BENIGN_COLOUR, label="test images")
-    axis.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axis.vlines(predicted, low, high, color=BENIGN_COLOUR, linewidth=2, alpha=0.4, label="95 % interval")
+    axis.plot(predicted, observed, "o", color=BENIGN_COLOUR, label="test images, with their number")
+    for x, y, count in zip(predicted, observed, images, strict=True):
+        axis.annotate(str(count), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axis.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(-0.02, 1.06), ylim=(-0.02, 1.06))
     axis.set_aspect("equal")
     axis.grid(alpha=0.3)
-    axis.legend()
+    axis.legend(fontsize=9)
     figure.tight_layout()
     return figure
 
 
+@_as_words
 def leakage(pairs: dict, title: str, measure: str = "AUC") -> Figure:
     """How much too good each mistake looks: `{"rotated copies": {"leaky": (value, low, high), "honest": ...}, ...}`."""
     figure, axis = plt.subplots(figsize=(9, 1.1 + 0.85 * len(pairs)))
@@ -181,6 +208,7 @@ def leakage(pairs: dict, title: str, measure: str = "AUC") -> Figure:
     return figure
 
 
+@_as_words
 def learning_curves(stages: dict) -> Figure:
     """AUC by number of images seen, one panel a stage: `{"patches": (images, aucs), ...}`."""
     columns = min(4, len(stages))
@@ -198,10 +226,17 @@ def learning_curves(stages: dict) -> Figure:
     return figure
 
 
-def prediction(original, mask, breast, heatmap, probability, threshold, title, notes=(), mirrored=False) -> Figure:
-    """One prediction: the original with the breast's outline, the crop, the heatmap, the probability, notes."""
+@_as_words
+def prediction(
+    original, mask, breast, heatmap, probability, threshold, title, notes=(), mirrored=False, uncertain_range=None
+) -> Figure:
+    """One prediction: the original with the breast's outline, the crop, the heatmap, both probabilities, notes.
+
+    The bar shows the probability of malignant from below and that of benign from above, the operating point `threshold`
+    as a line, and `uncertain_range` (low, high) hatched.
+    """
     original, mask, breast, heatmap = (_to_show(image) for image in (original, mask, breast, heatmap))
-    figure, axes = plt.subplots(1, 4, figsize=(12, 5.2), width_ratios=[1, 1, 1, 0.4], layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(12, 5.2), width_ratios=[1, 1, 1, 0.45], layout="constrained")
     axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)
     axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)
     axes[0].set_title("as read, breast outlined", fontsize=10)
@@ -212,12 +247,22 @@ def prediction(original, mask, breast, heatmap, probability, threshold, title, n
     axes[2].set_title("Grad-CAM: what raised the score most", fontsize=10)
     for axis in axes[:3]:
         axis.axis("off")
-    bar = axes[3]
-    bar.bar([0], [probability], color=MALIGNANT_COLOUR if probability >= threshold else BENIGN_COLOUR, width=0.8)
-    bar.axhline(threshold, color="black", linestyle="--", linewidth=1)
-    bar.text(0, threshold, f"threshold {threshold:.2f}", va="bottom", ha="center", fontsize=8)
-    bar.set(ylim=(0, 1), xticks=[], ylabel="probability of malignant")
-    bar.set_title(f"{probability:.2f}", fontsize=10)
-    figure.suptitle(title)
-    figure.supxlabel("\n".join(notes), fontsize=9)
+    _probability_bar(axes[3], probability, threshold, uncertain_range)
+    figure.suptitle(_drawable(title))
+    figure.supxlabel(_drawable("\n".join(notes)), fontsize=9)
     return figure
+
+
+def _probability_bar(axis, probability: float, threshold: float, uncertain_range) -> None:
+    axis.bar([0], [probability], color=MALIGNANT_COLOUR, width=0.8)
+    axis.bar([0], [1 - probability], bottom=[probability], color=BENIGN_COLOUR, alpha=0.45, width=0.8)
+    for name, low, high in (("malignant", 0, probability), ("benign", probability, 1)):
+        if high - low > 0.12:
+            axis.text(0, (low + high) / 2, f"{name}\n{high - low:.2f}", ha="center", va="center", fontsize=9)
+    if uncertain_range is not None:
+        low, high = np.clip(uncertain_range, 0, 1)
+        axis.axhspan(low, high, facecolor="none", edgecolor=NEUTRAL, hatch="///", alpha=0.5, label="uncertain")
+    axis.axhline(threshold, color="black", linestyle="--", linewidth=1.2, label=f"operating point {threshold:.2f}")
+    axis.set(xlim=(-0.5, 0.5), ylim=(0, 1), xticks=[], ylabel="probability")
+    axis.set_title(f"malignant {probability:.2f}", fontsize=10)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=8, frameon=False)

@@ -9,7 +9,8 @@ import mammo
 from mammo.data import preprocessing
 from mammo.data.image_loader import load_images
 from mammo.evaluation.calibration import Calibration
-from mammo.evaluation.operating_point import positive_predictive_value
+from mammo.evaluation.prediction_sets import PredictionSetLimits
+from mammo.evaluation.results import ResultRule
 from mammo.inference.classifier import Assessment, model_input_of
 
 
@@ -31,24 +32,58 @@ def test_the_second_class_is_malignant(model, demo):
 def test_a_prediction_has_all_that_is_needed_to_judge_it(classifier, demo):
     prediction = classifier.predict(demo.path[0])
     assert 0 <= prediction.probability <= 1
-    assert prediction.threshold == pytest.approx(classifier.card.threshold)
+    assert prediction.threshold == pytest.approx(classifier.card.operating_point.threshold)
+    assert prediction.probabilities == {"benign": 1 - prediction.probability, "malignant": prediction.probability}
     assert prediction.heatmap.shape == prediction.mammogram.image.shape
-    assert prediction.above_threshold == (prediction.probability >= prediction.threshold)
-    text = str(prediction)
-    assert "no diagnosis" in text
-    assert "threshold" in text
-    assert "detected" not in text
     assert any("synthetic" in warning for warning in prediction.warnings)
 
 
-@pytest.mark.parametrize(
-    ("probability", "only", "disagrees"),
-    [(0.3, "malignant", True), (0.3, "benign", False), (0.5, "benign", True), (0.5, "malignant", False)],
-)
-def test_the_text_says_where_threshold_and_prediction_set_disagree(classifier, demo, probability, only, disagrees):
+def test_print_gives_five_lines_and_a_notebook_the_same_as_a_card(classifier, demo):
+    prediction = classifier.predict(demo.path[0], prevalence=0.05)
+    prediction = replace(prediction, doubts=("Grey & <white>.",))
+    lines = str(prediction).splitlines()
+    assert len(lines) == 5
+    assert lines[0] == f"{prediction.mammogram.file}: uncertain (there is a warning about the image)."
+    assert f"malignant {prediction.probability:.3f}, benign {1 - prediction.probability:.3f}" in lines[1]
+    assert "At a prevalence of 5.0%" in lines[2]
+    assert "Grey & <white>." in lines[3]
+    assert "no diagnosis" in lines[4]
+    card = prediction._repr_html_()
+    for part in (
+        "Result: uncertain",
+        "warning about the image",
+        "At a prevalence of 5.0%",
+        "Grey &amp; &lt;white&gt;.",
+    ):
+        assert part in card
+    assert prediction.disclaimer in card
+    assert "<white>" not in card
+    assert len(repr(prediction)) < 200
+
+
+def test_the_line_on_the_range_where_a_result_is_never_given(classifier, demo):
     prediction = classifier.predict(demo.path[0])
-    prediction = replace(prediction, probability=probability, threshold=0.4, prediction_set=(only,))
-    assert ("disagrees" in str(prediction)) == disagrees
+    always_both = PredictionSetLimits(coverage=0.9, benign_up_to=1.0, malignant_from=0.0)
+    text = str(replace(prediction, rule=ResultRule(0.4, always_both)))
+    assert "never negative, never positive" in text
+
+
+@pytest.mark.parametrize(
+    ("probability", "doubts", "result"),
+    [
+        (0.1, (), "negative"),
+        (0.9, (), "positive"),
+        (0.35, (), "uncertain"),
+        (0.1, ("x",), "uncertain"),
+        (0.9, ("x",), "uncertain"),
+    ],
+)
+def test_the_result_follows_from_the_probability_and_the_warnings(classifier, demo, probability, doubts, result):
+    rule = ResultRule(0.4, PredictionSetLimits(coverage=0.9, benign_up_to=0.5, malignant_from=0.2))
+    prediction = replace(classifier.predict(demo.path[0]), probability=probability, rule=rule, doubts=doubts)
+    assert prediction.result == result
+    assert (len(prediction.prediction_set) == 2) == (result == "uncertain")
+    assert str(prediction).startswith(f"{prediction.mammogram.file}: {result} (")
 
 
 def test_the_same_pixels_give_the_same_probability_in_any_format(classifier, demo, write_png, write_dicom):
@@ -75,18 +110,14 @@ def test_the_warnings_of_the_file_are_in_the_prediction(classifier, demo, write_
     assert any("For Processing" in warning for warning in classifier.predict(raw).warnings)
 
 
-def test_the_prediction_has_the_prediction_set_and_the_predictive_value(classifier, demo):
+def test_the_prediction_has_the_card_s_rule_and_predictive_value(classifier, demo):
     card = classifier.card
     for path in demo.path[:12]:
         prediction = classifier.predict(path, prevalence=0.3)
+        assert prediction.rule == card.result_rule
         names = tuple(np.array(mammo.CLASS_NAMES)[card.conformal.prediction_set(prediction.probability)])
-        assert prediction.prediction_set == names
-        assert prediction.uncertain == (len(names) == 2)
-        assert ("Uncertain" in str(prediction)) == prediction.uncertain
-        sensitivity, specificity = card.metrics["sensitivity"].value, card.metrics["specificity"].value
-        predictive_value = positive_predictive_value(sensitivity, specificity, 0.3)
-        assert prediction.predictive_value == pytest.approx(predictive_value)
-        assert f"{predictive_value:.1%}" in str(prediction)
+        assert prediction.prediction_set == (mammo.CLASS_NAMES if prediction.doubts else names)
+        assert prediction.predictive_value == card.predictive_value(0.3)
 
 
 def test_the_views_of_a_patient_are_combined(classifier, demo, write_dicom):
@@ -166,7 +197,7 @@ def test_a_batch_is_assessed_as_its_images_alone(classifier, demo):
         (alone,) = classifier.assess([image])
         assert isinstance(together, Assessment)
         assert together.probability == pytest.approx(alone.probability, abs=1e-5)
-        assert (together.prediction_set, together.warnings) == (alone.prediction_set, alone.warnings)
+        assert together.doubts == alone.doubts
         np.testing.assert_allclose(together.evidence, alone.evidence, atol=1e-4)
 
 
@@ -182,7 +213,7 @@ def another_library(monkeypatch):
 def test_the_id_stands_for_the_card(saved, classifier):
     assert classifier.id == mammo.load_classifier(saved).id
     assert len(classifier.id) == 12
-    for card in (replace(classifier.card, threshold=0.123), replace(classifier.card, ood_sha256="0" * 64)):
+    for card in (replace(classifier.card, seed=123), replace(classifier.card, ood_sha256="0" * 64)):
         assert replace(classifier, card=card).id != classifier.id
 
 

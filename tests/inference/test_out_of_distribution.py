@@ -7,8 +7,8 @@ import pytest
 
 import mammo
 from mammo.data.image_loader import load_images
-from mammo.inference.out_of_distribution import fit_ood_detector, ood_scores
-from mammo.models.runtimes import keras_runtime
+from mammo.inference.out_of_distribution import fit_ood_detector, fit_to_features, ood_scores
+from mammo.models.runtimes import ModelOutputs, keras_runtime
 
 pytestmark = pytest.mark.training
 
@@ -22,11 +22,36 @@ def test_known_images_are_within_the_limits_and_noise_is_far_outside(model, for_
     run = keras_runtime(model)
     known = load_images(for_detector[for_detector.split == "validation"], (64, 64))
     inside = [max(scores.values()) <= 1 for scores in scores_of(run, ood_detector, known)]
-    assert np.mean(inside) > 0.7, "with few images the limits are rough"
+    assert np.mean(inside) > 0.85
     noise = np.random.default_rng(0).random((8, 64, 64, 1)).astype(np.float32)
     for scores in scores_of(run, ood_detector, noise):
         assert scores["texture"] > 3
-        assert scores["content"] > 1.5
+        assert scores["content"] > 1
+
+
+@pytest.mark.parametrize(("patients", "level"), [(20, 10 / 11), (40, 20 / 21), (120, 60 / 61)])
+def test_images_of_the_same_distribution_are_inside_as_often_as_the_level_says(patients, level):
+    """Features of patients with four images that resemble each other, 60 times; new patients are asked."""
+    rng, inside = np.random.default_rng(patients), []
+    mixing = {"texture": rng.normal(size=(12, 64)), "content": rng.normal(size=(20, 96))}
+
+    def features(count):
+        found = {}
+        for name, mix in mixing.items():
+            own = np.repeat(rng.normal(size=(count, len(mix))), 4, axis=0)
+            found[name] = np.exp(0.3 * (own + 0.7 * rng.normal(size=own.shape)) @ mix / np.sqrt(len(mix)))
+            found[name] *= np.exp(0.1 * rng.standard_t(4, size=found[name].shape))
+        return found
+
+    for _ in range(60):
+        detector = fit_to_features(features(patients), np.repeat(np.arange(patients), 4))
+        assert float(detector["level"]) == pytest.approx(level)
+        new = features(50)
+        empty = np.zeros((200, 1))
+        outputs = ModelOutputs(empty, empty, new["texture"], new["content"])
+        inside.append(np.mean([max(ood_scores(outputs[i], detector).values()) <= 1 for i in range(200)]))
+    assert np.mean(inside) > level - 3 * np.std(inside) / np.sqrt(len(inside))
+    assert np.mean(inside) < 1
 
 
 def test_the_detector_is_fitted_on_validation_patients_only(model, for_detector, ood_detector):
@@ -50,7 +75,7 @@ def test_a_classifier_with_a_detector(model, report, for_detector, ood_detector,
     for name, array in ood_detector.items():
         np.testing.assert_array_equal(array, classifier.ood_detector[name])
     strict = replace(classifier, ood_detector=ood_detector | {"texture_limits": ood_detector["texture_limits"] / 100})
-    assert strict.predict(for_detector.path[0]).uncertain, "the coverage does not hold out of distribution"
+    assert strict.predict(for_detector.path[0]).result == "uncertain", "the coverage does not hold out of distribution"
     known = [classifier.predict(path) for path in for_detector.path[for_detector.split == "validation"][:6]]
     assert sum(any("out of distribution" in warning for warning in each.warnings) for each in known) <= 2
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)

@@ -115,7 +115,7 @@ def test_a_lost_process_is_replaced(films, exported, tmp_path):
 def test_another_model_has_rows_of_its_own(films, exported, path, tmp_path):
     shutil.copytree(exported, tmp_path / "other")
     card = json.loads((exported / "card.json").read_text())
-    (tmp_path / "other" / "card.json").write_text(json.dumps(card | {"threshold": 0.123}))
+    (tmp_path / "other" / "card.json").write_text(json.dumps(card | {"seed": 123}))
     first = set(times(path))
     ray_scoring.score_folder(films, path, partial(mammo.load_classifier, tmp_path / "other", "onnx"))
     assert first < set(times(path))

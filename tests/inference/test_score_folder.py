@@ -8,6 +8,7 @@ import pytest
 
 import mammo
 from mammo.data import preprocessing
+from mammo.evaluation.prediction_sets import PredictionSetLimits
 from mammo.inference import score_folder as module
 
 FILES = ["0.png", "1.png", "2.png", "more/3.png", "more/4.png", "readme.png"]
@@ -36,12 +37,27 @@ def test_every_file_has_a_row_with_the_result_of_predict(films, classifier, tmp_
     for row in table.head(5).itertuples():
         alone = classifier.predict(films / row.file)
         assert row.probability == pytest.approx(alone.probability, abs=1e-5)
-        assert row.above_threshold == alone.above_threshold
-        assert row.answer == ("uncertain" if alone.uncertain else alone.prediction_set[0])
-        assert row.warnings == " ".join(alone.warnings)
+        assert row.result == alone.result
+        assert (row.warnings if isinstance(row.warnings, str) else "") == " ".join(alone.doubts)
     assert "not an image" in table["error"].iloc[5]
     assert table["probability"].isna().tolist() == [False] * 5 + [True]
     assert table["error"].isna().tolist() == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, "positive"), (-1, "uncertain")])
+def test_a_probability_at_the_operating_point_is_positive(films, classifier, tmp_path, monkeypatch, step, expected):
+    """The point itself is positive, the number just below it is not: in the table as in a prediction."""
+    at = 0.6
+    point = replace(classifier.card.operating_point, threshold=at)
+    limits = PredictionSetLimits(coverage=0.9, benign_up_to=0.3, malignant_from=0.2)
+    sure = replace(classifier, card=replace(classifier.card, operating_point=point, conformal=limits))
+    probability = np.nextafter(at, 0) if step else at
+    monkeypatch.setattr(type(sure.card.calibration), "__call__", lambda self, p: probability)
+    table = mammo.score_folder(films, tmp_path / "scores.csv", sure).head(5)
+    without_warning = table[table["warnings"].isna()]
+    assert len(without_warning)
+    assert set(without_warning["result"]) == {expected}
+    assert sure.predict(films / without_warning["file"].iloc[0]).result == expected
 
 
 def without_numbers(warnings):
@@ -51,7 +67,11 @@ def without_numbers(warnings):
 
 def test_a_row_agrees_with_predict_for_every_kind_of_file(films, classifier, ood_detector, tmp_path, write_dicom):
     """Out of distribution, refused, of the wrong laterality, without a breast, unreadable."""
-    strict = replace(classifier, ood_detector=ood_detector | {"texture_limits": ood_detector["texture_limits"] / 100})
+    limits = {
+        "texture_limits": ood_detector["texture_limits"] / 100,
+        "content_limits": ood_detector["content_limits"] / 3,
+    }
+    strict = replace(classifier, ood_detector=ood_detector | limits)
     folder = tmp_path / "all kinds"
     shutil.copytree(films, folder)
     spot = np.zeros((300, 240), np.uint16)
@@ -68,17 +88,15 @@ def test_a_row_agrees_with_predict_for_every_kind_of_file(films, classifier, ood
         with pytest.raises(mammo.MammoError) as error:
             strict.predict(folder / name)
         assert sentence == " ".join(str(error.value).split())
-        assert table.loc[name, ["probability", "above_threshold", "answer", "warnings"]].isna().all()
+        assert table.loc[name, ["probability", "result", "warnings"]].isna().all()
     for part in ("does not look like a mammogram", "No breast was found", "not an image"):
         assert errors.str.contains(part).any(), part
     assert len(errors) == 4
     for name, row in table[table["error"].isna()].iterrows():
         alone = strict.predict(folder / name)
         assert row["probability"] == pytest.approx(alone.probability, abs=1e-5)
-        assert row["above_threshold"] == alone.above_threshold
-        assert row["answer"] == "uncertain"
-        assert alone.uncertain
-        assert without_numbers(row["warnings"]) == without_numbers(" ".join(alone.warnings))
+        assert row["result"] == alone.result == "uncertain"
+        assert without_numbers(row["warnings"]) == without_numbers(" ".join(alone.doubts))
         assert "out of distribution" in row["warnings"]
         laterality = alone.mammogram.laterality
         assert row["laterality"] == laterality if laterality else pd.isna(row["laterality"])
@@ -130,7 +148,7 @@ def test_files_may_have_any_name(films, classifier, tmp_path, monkeypatch):
 
 
 def another_card(classifier, monkeypatch):
-    return replace(classifier, card=replace(classifier.card, threshold=0.123))
+    return replace(classifier, card=replace(classifier.card, seed=123))
 
 
 def another_recipe(classifier, monkeypatch):

@@ -55,7 +55,7 @@ def test_the_prediction_is_the_same(in_keras, exported, demo, runtime, precision
         one, other = in_keras.predict(path), fast.predict(path)
         assert other.probability == pytest.approx(one.probability, abs=tolerance)
         assert other.warnings == one.warnings
-        assert (other.prediction_set, other.above_threshold) == (one.prediction_set, one.above_threshold)
+        assert (other.result, other.prediction_set) == (one.result, one.prediction_set)
         if precision == "float32":
             np.testing.assert_allclose(other.heatmap, one.heatmap, atol=0.01)
 
@@ -68,7 +68,7 @@ def test_the_two_parts_of_the_cut_network_equal_the_whole(exported):
     float32 = {"INFERENCE_PRECISION_HINT": "f32"}
     pixels = core.compile_model(before, "CPU", float32)(x)[0]
     found = core.compile_model(after, "CPU", float32)(pixels).values()
-    expected = runtimes.openvino_runtime(exported)(x)
+    expected = runtimes.openvino_runtime(exported, read_card(exported).model_id)(x)
     for part, values in zip(fields(ModelOutputs), found, strict=True):
         np.testing.assert_allclose(values, getattr(expected, part.name), rtol=1e-3, atol=1e-4)
 
@@ -76,7 +76,7 @@ def test_the_two_parts_of_the_cut_network_equal_the_whole(exported):
 def test_only_unstable_results_are_computed_again(exported, monkeypatch):
     card = replace(
         read_card(exported),
-        threshold=0.3,
+        operating_point=replace(read_card(exported).operating_point, threshold=0.3),
         calibration=Calibration("by hand", slope=0.8, intercept=-1.0, prevalence=0.5),
         conformal=PredictionSetLimits(coverage=0.9, benign_up_to=0.5, malignant_from=0.1),
     )
@@ -93,9 +93,9 @@ def test_only_unstable_results_are_computed_again(exported, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(runtimes, "openvino_runtime", lambda folder, precision="float32": runtime(precision))
+    monkeypatch.setattr(runtimes, "openvino_runtime", lambda folder, model_id, precision="float32": runtime(precision))
     outputs = mammo.load_classifier(exported, "openvino", "bfloat16").run(probability[:, None, None, None])
-    again = ~is_stable(probability, runtimes.BFLOAT16_ERROR, card.calibration, card.threshold, card.conformal)
+    again = ~is_stable(probability, runtimes.BFLOAT16_ERROR, card.calibration, 0.3, card.conformal)
     assert calls == [("bfloat16", 250), ("float32", again.sum())]
     assert 0 < again.sum() < 200
     np.testing.assert_array_equal(outputs.probabilities[:, 1], probability)
@@ -127,7 +127,7 @@ def test_an_export_may_lie_beside_the_keras_model(saved, exported, tmp_path, dem
     shutil.copytree(saved, folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def export(model, folder):  # the network that was exported already: it is the same model
+    def export(model, folder, model_id):  # the network that was exported already: it is the same model
         for name in (*runtimes.FILES, "network.json"):
             shutil.copy(exported / name, folder / name)
 
@@ -145,9 +145,22 @@ def test_a_folder_of_another_model_is_not_changed(in_keras, exported, tmp_path):
     folder = tmp_path / "other"
     shutil.copytree(exported, folder)
     card = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps(card | {"threshold": 0.123}))
+    (folder / "card.json").write_text(json.dumps(card | {"seed": 123}))
     with pytest.raises(mammo.MammoError, match="another model"):
         in_keras.export(folder)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_network_beside_the_card_of_another_model_is_refused(exported, tmp_path, runtime):
+    folder = tmp_path / "mixed"
+    shutil.copytree(exported, folder)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"model_sha256": "0" * 64}))
+    with pytest.raises(mammo.MammoError, match="belongs to another model than the card"):
+        mammo.load_classifier(folder, runtime)
+    (folder / "network.json").write_text("[]")
+    with pytest.raises(mammo.MammoError, match="damaged"):
+        mammo.load_classifier(folder, runtime)
 
 
 def test_an_export_that_fails_leaves_nothing(in_keras, tmp_path, monkeypatch):

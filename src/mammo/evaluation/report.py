@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -121,6 +122,30 @@ def predictions_on_test(scored: pd.DataFrame, fixed: FixedOnValidation) -> TestP
     rows = rows_in_split(scored, "test")
     truth = class_indices(rows)
     return TestPredictions(truth, fixed.calibration(probabilities(rows, truth)), rows["patient_id"].to_numpy())
+
+
+class ReliabilityBins(NamedTuple):
+    """Calibration on the test images, in bins of equal count, (bins,) each; `plots.reliability` draws it."""
+
+    predicted: np.ndarray
+    """The mean probability."""
+    observed: np.ndarray
+    """The share of malignant images."""
+    low: np.ndarray
+    high: np.ndarray
+    """The 95 % interval of that share; NaN for the images of a single patient."""
+    images: np.ndarray
+
+
+def reliability_bins(test: TestPredictions, bins: int = 8) -> ReliabilityBins:
+    """Predicted probability against observed frequency."""
+    rows = []
+    for part in np.array_split(np.argsort(test.probability, kind="stable"), min(bins, len(test.truth))):
+        malignant = test.truth[part] == 1
+        ends = share_interval(malignant, test.patients[part]) or (np.nan, np.nan)
+        rows.append((test.probability[part].mean(), malignant.mean(), *ends, len(part)))
+    *values, images = np.transpose(rows)
+    return ReliabilityBins(*values, images.astype(int))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 
 Two layers are used. The third stage responds to texture: grain, sharpness, film or digital. The last one responds to
 content: breast or something else. In each, the distance is Mahalanobis' along the directions in which known images vary
-most, and the plain distance across them. Each of these four distances is divided by its median; the largest is the
+most, and the plain distance across them. The logarithms of these four distances are standardised; the largest is the
 image's score. Its limit is conformal: an image from the training distribution keeps it with the stated probability.
 
 References
@@ -61,17 +61,22 @@ def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, 
     from mammo.models.saved_model import image_size_of
 
     rows = rows_in_split(manifest, "validation")
-    patients = np.random.default_rng(seed).permutation(rows["patient_id"].unique())
-    sets_limits = rows["patient_id"].isin(patients[: len(patients) // 2]).to_numpy()
-    if min(sets_limits.sum(), (~sets_limits).sum()) < FEWEST // 2:
+    if len(rows) < FEWEST:
         raise MammoError(f"There are {len(rows)} validation images; an out-of-distribution detector needs {FEWEST}.")
     symbols = features_of(model)
     network = keras.Model(model.input, keras.layers.Concatenate()(symbols))
     values = predict_batches(network, ImageLoader(rows, image_size_of(model)), 32, "features")
-    learned, distances, start = {}, [], 0
-    for name, symbol in zip(LAYERS, symbols, strict=True):
-        part = _compressed(values[:, start : start + symbol.shape[1]])
-        start += symbol.shape[1]
+    parts = np.split(values, np.cumsum([symbol.shape[1] for symbol in symbols])[:-1], axis=1)
+    return fit_to_features(dict(zip(LAYERS, parts, strict=True)), rows["patient_id"].to_numpy(), seed)
+
+
+def fit_to_features(features: dict[str, np.ndarray], patients: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """Fit the detector to features, (images, channels) for each of LAYERS; returns its arrays."""
+    shuffled = np.random.default_rng(seed).permutation(np.unique(patients))
+    sets_limits = np.isin(patients, shuffled[: len(shuffled) // 2])
+    learned, distances = {}, []
+    for name in LAYERS:
+        part = _compressed(features[name])
         mean, spread = part[~sets_limits].mean(axis=0), part[~sets_limits].std(axis=0) + 1e-3
         known = (part[~sets_limits] - mean) / spread
         _, lengths, axes = np.linalg.svd(known, full_matrices=False)
@@ -79,10 +84,11 @@ def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, 
         found = (mean, spread, axes[:count].astype(np.float16), lengths[:count] / np.sqrt(len(known)))
         learned |= {f"{name}_{kind}": np.asarray(array) for kind, array in zip(PARTS, found, strict=True)}
         distances.append(_both_distances(part[sets_limits], learned, name))
-    typical = np.median(distances, axis=1)  # (layers, 2)
-    joined = (distances / typical[:, None]).max(axis=(0, 2))
-    limit, level = conformal_limit(joined, rows["patient_id"][sets_limits], LEVEL)
-    learned |= {f"{name}_limits": limit * both for name, both in zip(LAYERS, typical, strict=True)}
+    logs = np.log(np.concatenate(distances, axis=1))  # (images, 4)
+    typical, deviation = logs.mean(axis=0), logs.std(axis=0)
+    limit, level = conformal_limit(((logs - typical) / deviation).max(axis=1), patients[sets_limits], LEVEL)
+    limits = np.exp(typical + limit * deviation)
+    learned |= {f"{name}_limits": limits[2 * index : 2 * index + 2] for index, name in enumerate(LAYERS)}
     learned["level"] = np.asarray(level)
     return {name: array if array.dtype == np.float16 else array.astype(np.float32) for name, array in learned.items()}
 

@@ -18,7 +18,7 @@ DISCLAIMER = "This is a demonstration, not a medical device. It is no diagnosis;
 COLOURS = {"negative": "#3b6fb6", "uncertain": "#8a8a8a", "positive": "#c8502d"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What `Classifier.predict` returns.
 
@@ -102,6 +102,9 @@ class Prediction:
             "worth": worth,
             "warnings": " ".join(self.warnings) or "none",
         }
+
+    def __repr__(self) -> str:
+        return f"<Prediction {self.mammogram.file}: {self.result}, probability of malignant {self.probability:.3f}>"
 
     def __str__(self) -> str:
         line = self._sentences()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
 from mammo.core.errors import MammoError
 from mammo.evaluation.calibration import Calibration
@@ -50,7 +50,7 @@ class ModelCard:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=False)
 
     class_names: tuple[str, ...]
-    image_size: tuple[int, int]
+    image_size: tuple[PositiveInt, PositiveInt]
     """(height, width) of the input in pixels."""
     weights: str
     """What the convolutions started from."""
@@ -105,32 +105,37 @@ _SCHEMA = TypeAdapter(ModelCard)
 
 def check_card(values: dict, where: str) -> ModelCard:
     """The values of `card.json` as a card; raises one MammoError that names every field that is missing or wrong."""
+    card, problems = None, []
     try:
-        card = _SCHEMA.validate_python(values)
+        card = _SCHEMA.validate_json(json.dumps(values), strict=True)
+    except TypeError as error:
+        problems.append(f"it does not fit into JSON ({error})")
     except ValidationError as error:
+        problems += map(_problem, error.errors())
+    metrics, checklist = (values.get(name) if isinstance(values, dict) else None for name in ("metrics", "checklist"))
+    if isinstance(metrics, dict):
+        problems += [f"metrics.{name} is missing" for name in NEEDED_METRICS if not _has_value(metrics.get(name))]
+    if isinstance(checklist, dict):
+        problems += [
+            f"checklist: there is no item {item}, items are named like CLAIM 44 or TRIPOD+AI 18a"
+            for item in sorted(set(checklist) - set(ITEMS))
+        ]
+    if problems:
         raise MammoError(
-            f"{where} does not fit the model card: {_problems(error)}. Evaluate the model with mammo.evaluate and save "
-            "it again."
-        ) from None
-    absent = [name for name in NEEDED_METRICS if name not in card.metrics or card.metrics[name].value is None]
-    if absent:
-        raise MammoError(f"{where} lacks the metrics {', '.join(absent)}. Evaluate the model with mammo.evaluate.")
-    unknown = sorted(set(card.checklist) - set(ITEMS))
-    if unknown:
-        raise MammoError(
-            f"{where} fills {', '.join(unknown)} of the checklists, which have no such item. Name items like CLAIM 44 "
-            "or TRIPOD+AI 18a."
+            f"{where} does not fit the model card: {'; '.join(problems)}. Evaluate the model with mammo.evaluate and "
+            "save it again."
         )
     return card
 
 
-def _problems(error: ValidationError) -> str:
-    found = []
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"]) or "the file"
-        missing = problem["type"] in ("missing", "missing_argument")
-        found.append(f"{name} is missing" if missing else f"{name}: {problem['msg'].lower()}")
-    return "; ".join(found)
+def _problem(problem: dict) -> str:
+    name = ".".join(str(part) for part in problem["loc"]) or "the file"
+    missing = problem["type"] in ("missing", "missing_argument")
+    return f"{name} is missing" if missing else f"{name}: {problem['msg'].lower()}"
+
+
+def _has_value(metric) -> bool:
+    return isinstance(metric, dict) and metric.get("value") is not None
 
 
 def make_card(report: dict, **fields) -> ModelCard:
