@@ -182,6 +182,20 @@ def test_a_name_in_another_unicode_form_is_found(demo, tmp_path):
     assert loaded["path"][0] == loaded["mask_path"][0] == str(tmp_path / "Mu\u0308ller.png")
 
 
+def test_rows_with_more_cells_than_columns_are_refused(tmp_path):
+    """Pandas would take the first column for the names of the rows, and move all others."""
+    text = table(2).to_csv(index=False).splitlines()
+    (tmp_path / "m.csv").write_text("\n".join([text[0], *(f"{line}," for line in text[1:])]))
+    with pytest.raises(mammo.MammoError, match="more cells than the table has columns"):
+        mammo.load_manifest(tmp_path / "m.csv")
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    (tmp_path / "m.csv").write_text(table(1, 1).assign(path="a\0.png").to_csv(index=False))
+    with pytest.raises(mammo.MammoError, match="no name of a file"):
+        mammo.load_manifest(tmp_path / "m.csv")
+
+
 def test_what_the_disk_refuses_is_said(demo, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(mammo.MammoError, match=r"cannot be written \(.*(File exists|Not a directory).*another folder"):

@@ -87,6 +87,11 @@ def test_copies_at_any_size_give_the_same_manifest(copies, root):
     assert all(row.image_id in row.path for row in table.itertuples())
 
 
+def test_copies_beside_the_published_folder_are_another_data_set(root):
+    write_copy(root / "copies" / "10006_462822612.png")
+    assert rsna.manifest(root)["path"][0].endswith(".dcm")
+
+
 def test_missing_and_unknown_images_are_named(root):
     folder = root / "train_images" / "10011"
     (folder / "220375232.dcm").rename(folder / "1.dcm")
@@ -132,3 +137,9 @@ def test_what_other_programs_leave_is_no_data(root, leave_junk):
     before = rsna.manifest(root)
     leave_junk(root)
     pd.testing.assert_frame_equal(rsna.manifest(root), before)
+
+
+def test_a_table_with_zeros_in_its_text_is_refused(root):
+    (root / "train.csv").write_bytes(TABLE.encode().replace(b"10130,", b"10\x00130,"))
+    with pytest.raises(mammo.MammoError, match="holds zeros in its text"):
+        rsna.manifest(root)

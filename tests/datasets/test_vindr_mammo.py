@@ -86,6 +86,8 @@ def test_damaged_tables_are_refused(root, monkeypatch):
         (breasts, BREASTS.replace("breast_birads", "birads"), "no column breast_birads"),
         (breasts, BREASTS.replace("s3,r3,e", ",r3,e"), "no study_id in 1 rows"),
         (findings, FINDINGS.replace("10.0,20.0", "ten,20.0"), "cannot be read"),
+        (findings, FINDINGS.replace("s2,r2,c", ",r2,c"), "no study_id in 2 rows"),
+        (breasts, BREASTS.replace("training", "training,"), "more cells than the table has columns"),
     ]:
         good = path.read_text()
         path.write_text(text)

@@ -112,11 +112,13 @@ def normalized(name: str) -> str:
 def find_files(paths: Iterable) -> list[Path]:
     """The same paths; where nothing has that name, what has the same letters in another Unicode form there.
 
-    Raises MammoError where a folder cannot be opened.
+    Raises MammoError where a folder cannot be opened, and for a name that no file can have.
     """
     listings: dict[Path, dict[str, str]] = {}
 
     def find(path: Path) -> Path:
+        if "\0" in path.name:
+            raise MammoError(f"{str(path)!r} is no name of a file. The table that names it is damaged.")
         if os.path.lexists(path) or not path.name:
             return path
         folder = find(path.parent)

@@ -55,6 +55,8 @@ def load_manifest(path) -> pd.DataFrame:
         raise MammoError(f"{path.name} cannot be read as a CSV table ({error}).") from None
     except OSError as error:
         raise MammoError(f"{path} cannot be opened ({error.strerror or error}). Check its permissions.") from None
+    if not isinstance(manifest.index, pd.RangeIndex):  # pandas takes the first cells for row names: all others move
+        raise MammoError(f"{path.name} has rows with more cells than the table has columns. Mend these rows.")
     for column in manifest.columns.intersection(PATH_COLUMNS):
         known = manifest[column].notna()
         files = find_files(path.parent / p for p in manifest.loc[known, column])

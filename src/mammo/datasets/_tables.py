@@ -40,6 +40,10 @@ def read_table(path, columns: Iterable[str] = (), **options) -> pd.DataFrame:
         raise MammoError(f"{path} cannot be opened ({error.strerror or error}). Check its permissions.") from None
     except Exception as error:  # a damaged spreadsheet fails anywhere: the archive, its XML, its cells
         raise MammoError(f"{path.name} cannot be read as a table ({error}). Download it again.") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells for row names, and all others move
+        raise MammoError(f"{path.name} has rows with more cells than the table has columns. Get it again.")
+    if table.apply(lambda column: column.str.contains("\0")).any(axis=None):
+        raise MammoError(f"{path.name} is damaged: it holds zeros in its text. Get it again.")
     table.columns = [str(column).strip().replace(" ", "_") for column in table.columns]
     absent = [column for column in columns if column not in table]
     if absent:

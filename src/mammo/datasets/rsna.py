@@ -4,8 +4,9 @@
     manifest = rsna.manifest("rsna-breast-cancer-detection")      # train.csv and train_images/<patient>/<image>.dcm
 
 Read are the DICOM files as published, and the copies as PNG or JPEG that many people train on, at any size:
-`<patient>_<image>.png` or `<patient>/<image>.png`, in `train_images` or in any folder beside `train.csv`. `test_images`
-has no labels and is left out. There are no boxes and no masks, so there is no table of lesions.
+`<patient>_<image>.png` or `<patient>/<image>.png`. They are looked for in `train_images` or, where there is no such
+folder, in all beside `train.csv` but `test_images`, which has no labels. There are no boxes and no masks, so there is
+no table of lesions.
 
 The label of a breast: `cancer` 1 is malignant, proven by biopsy; else `biopsy` 1 is benign; the rest is normal.
 

@@ -119,9 +119,9 @@ def _boxes(root: Path, there: pd.Series, partial: bool) -> pd.DataFrame:
     columns = ("study_id", "image_id", "laterality", "view_position", "finding_categories", "finding_birads")
     columns = (*columns, "height", "width", *BOX)
     path = root / name
-    table = (
-        read_table(path, columns) if is_there(path, SOURCE, partial) else pd.DataFrame(columns=columns, dtype=object)
-    )
+    there_is = is_there(path, SOURCE, partial)
+    table = read_table(path, columns) if there_is else pd.DataFrame(columns=columns, dtype=object)
+    check_filled(table, ("study_id", "image_id"), name)
     images = [root / "images" / s / f"{i}.dicom" for s, i in zip(table["study_id"], table["image_id"], strict=True)]
     table["path"] = [str(path.resolve()) for path in images]
     table = table[table["xmin"].notna() & table["path"].isin(there)].reset_index(drop=True)
