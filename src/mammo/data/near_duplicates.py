@@ -37,10 +37,10 @@ def find_duplicates(manifest: pd.DataFrame, near: float = NEAR) -> pd.DataFrame:
     time, a fifteenth of a second an image; 10,000 are then compared within seconds.
 
     The limit is measured on 322 film and 247 digital mammograms and 400 synthetic ones, 468,996 pairs: the nearest were
-    two images of one breast, at 0.325; left and right of a woman came no nearer than 0.379. 193 others (81 film, 62
-    digital, 50 synthetic) were written again: as JPEG of quality 60 they were at 0.089 or less from themselves, mirrored
-    at 0.070, at half the size at 0.240. At a quarter of the size and with 1 % of noise one of 193 was not found, at 0.256
-    and 0.416: its breast was cut out otherwise. With a gamma of 0.8, 98 % were found; cut by 3 % above and below, 91 %.
+    two images of one breast, at 0.325; left and right of a woman came no nearer than 0.379. 193 such images
+    (81 film, 62 digital, 50 synthetic) were written again. As JPEG of quality 60 they were at 0.089 or less from
+    themselves, mirrored at 0.070, at half the size at 0.240. At a quarter of the size one of 193 was not found (0.256),
+    with 1 % of noise another one (0.416). With a gamma of 0.8, 98 % were found; cut by 3 % above and below, 91 %.
     Raises MammoError where a file cannot be read or shows no breast.
     """
     check_manifest(manifest.drop(columns="split", errors="ignore"))  # a leaking split is no reason not to look
