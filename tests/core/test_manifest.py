@@ -139,6 +139,7 @@ def test_fractions_must_make_sense(fractions):
         (lambda m: m.assign(path=["\u00fc", "u\u0308", *m.path[2:]]), "listed twice"),
         (lambda m: m.assign(path=[1, *m.path[1:]]), "path that is no text"),
         (lambda m: m.iloc[:0], "no rows"),
+        (lambda m: m[[*m.columns, "label"]], "the column label twice"),
         (lambda m: m.assign(patient_id=[None, *m.patient_id[1:]]), "no patient_id in 1 rows"),
         (lambda m: m.assign(patient_id=["a", " ", *m.patient_id[2:]]), "no patient_id in 1 rows, first row 1"),
     ],
@@ -171,6 +172,12 @@ def test_missing_images_are_named(tmp_path):
     table().to_csv(path, index=False)
     with pytest.raises(mammo.MammoError, match=r"60 images that do not exist, first .*0_0\.png"):
         mammo.load_manifest(path)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    for name, why in {"folder.png": "are no files", "loop.png": r"cannot be opened \(Too many levels"}.items():
+        table(1, 1).assign(path=name).to_csv(path, index=False)
+        with pytest.raises(mammo.MammoError, match=f"1 images that {why}.*{name}"):
+            mammo.load_manifest(path)
     with pytest.raises(mammo.MammoError, match="no such manifest"):
         mammo.load_manifest(tmp_path / "none.csv")
 

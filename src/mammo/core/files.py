@@ -133,6 +133,17 @@ def find_files(paths: Iterable) -> list[Path]:
         raise _cannot_be_opened(error.filename, error) from None
 
 
+def why_missing(path) -> str:
+    """What is wrong with a path that leads to no file, to be said of files."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "do not exist"
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
+    return "are no files"
+
+
 def is_data(name: str, folder: bool = False) -> bool:
     """Whether a file or folder of this name can be data: it is not hidden, nor left behind by another program.
 

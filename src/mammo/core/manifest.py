@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.core.files import find_files, normalized, write_atomically
+from mammo.core.files import find_files, normalized, why_missing, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +61,12 @@ def load_manifest(path) -> pd.DataFrame:
         known = manifest[column].notna()
         files = find_files(path.parent / p for p in manifest.loc[known, column])
         manifest[column] = manifest[column].astype(object)
-        manifest.loc[known, column] = [str(file.resolve()) for file in files]
+        manifest.loc[known, column] = [os.path.realpath(file) for file in files]
     check_manifest(manifest)
     manifest["patient_id"] = patient_ids(manifest)
     missing = [p for p in manifest["path"] if not os.path.isfile(p)]
     if missing:
-        raise MammoError(f"{path.name} names {len(missing)} images that do not exist, first {missing[0]}.")
+        raise MammoError(f"{path.name} names {len(missing)} images that {why_missing(missing[0])}, first {missing[0]}.")
     return manifest
 
 
@@ -79,7 +79,7 @@ def save_manifest(manifest: pd.DataFrame, path) -> Path:
         known = table[column].notna()
         folder = path.parent.resolve()
         table.loc[known, column] = [
-            Path(os.path.relpath(Path(p).resolve(), folder)).as_posix() for p in table.loc[known, column]
+            Path(os.path.relpath(os.path.realpath(p), folder)).as_posix() for p in table.loc[known, column]
         ]
     try:
         write_atomically(path, lambda part: table.to_csv(part, index=False))
@@ -110,6 +110,8 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     absent = [column for column in NEEDED if column not in manifest]
     if absent:
         raise MammoError(f"The manifest has no column {', '.join(absent)}; it needs {', '.join(NEEDED)}.")
+    if manifest.columns.has_duplicates:
+        raise MammoError(f"The manifest has the column {manifest.columns[manifest.columns.duplicated()][0]} twice.")
     if manifest.empty:
         raise MammoError("The manifest has no rows.")
     for column in NEEDED:
