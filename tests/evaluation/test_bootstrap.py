@@ -55,3 +55,14 @@ def test_the_roc_band_holds_the_curve():
     assert all(part.shape == (101,) for part in band)
     assert (band.low <= band.sensitivity + 0.05).all()
     assert (band.sensitivity <= band.high + 0.05).all()
+
+
+def test_the_seed_decides_and_one_class_has_no_interval():
+    truth, probability, patients = scored(40)
+    assert bootstrap(auc, truth, probability, patients, resamples=50, seed=1) != bootstrap(
+        auc, truth, probability, patients, resamples=50, seed=2
+    )
+    estimate = bootstrap(auc, truth, probability, np.zeros(80), resamples=50)
+    assert estimate.low == estimate.value == estimate.high, "one patient, drawn again and again"
+    never = bootstrap(per_draw(lambda y, p, w: np.nan), truth, probability, patients, resamples=5)
+    assert np.isnan([never.low, never.high]).all()

@@ -25,6 +25,7 @@ def test_views_are_combined_to_breasts_and_breasts_to_patients():
     patients = combine_views(views()).set_index("patient_id")
     assert patients.probability["A"] == pytest.approx(0.6)
     assert (patients.label["A"], patients.label["B"]) == ("malignant", "benign")
+    assert not isinstance(patients.label.dtype, pd.CategoricalDtype)
     assert list(patients.split) == ["test", "test"]
 
 

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mammo.evaluation.intervals import share_interval, sum_variance, wilson
+from mammo.evaluation import intervals
+from mammo.evaluation.delong import auc_interval
+from mammo.evaluation.intervals import jackknife_interval, share_interval, sum_variance, wilson
+from mammo.evaluation.metrics import auc, brier, calibration_slope
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,71 @@ def test_the_interval_covers_as_often_as_it_says(patients, share):
         low, high = share_interval(z < norm.ppf(share), patient)
         inside += low <= share <= high
     assert 0.92 < inside / 500 < 0.99
+
+
+def measured(patients=60, seed=0):
+    """Truth, calibrated probability and patient of two images each."""
+    rng, patient = np.random.default_rng(seed), np.repeat(np.arange(patients), 2)
+    truth = patient % 2
+    score = 0.7**0.5 * rng.normal(size=patients)[patient] + 0.3**0.5 * rng.normal(size=2 * patients) + 1.8 * truth
+    return truth, 1 / (1 + np.exp(1.62 - 1.8 * score)), patient
+
+
+def test_the_jackknife_of_an_auc_is_near_delongs_interval():
+    data = measured()
+    assert jackknife_interval(auc, *data) == pytest.approx(auc_interval(*data), abs=0.01)
+    copied = [np.repeat(values, 3) for values in data]
+    assert jackknife_interval(auc, *copied) == pytest.approx(jackknife_interval(auc, *data)), "copies add nothing"
+
+
+def test_the_jackknife_leaves_out_groups_of_many_patients(monkeypatch):
+    data = measured(400)
+    alone = jackknife_interval(brier, *data)
+    monkeypatch.setattr(intervals, "GROUPS", 100)
+    in_groups = jackknife_interval(brier, *data)
+    assert in_groups != alone
+    assert in_groups == pytest.approx(alone, abs=0.01)
+
+
+def test_a_metric_without_bounds_has_a_symmetric_interval():
+    truth, probability, patient = measured()
+    low, high = jackknife_interval(calibration_slope, truth, probability, patient, bounded=False)
+    value = calibration_slope(truth, probability, np.ones((1, len(truth))))[0]
+    assert low < value < high
+    assert value - low == pytest.approx(high - value)
+    low, high = jackknife_interval(brier, truth, probability, patient)
+    middle = brier(truth, probability, np.ones((1, len(truth))))[0]
+    assert high - middle > 1.02 * (middle - low), "symmetric in the log-odds"
+
+
+def test_where_the_jackknife_has_no_interval():
+    truth, probability, patient = measured(8)
+    assert jackknife_interval(calibration_slope, truth, truth * 0.8 + 0.1, patient, bounded=False) is None
+    for label in (0, 1):  # one patient of a class says nothing about others; two say little
+        few = (truth != label) | np.isin(patient, [label])
+        assert jackknife_interval(brier, truth[few], probability[few], patient[few]) is None
+        few = (truth != label) | np.isin(patient, [label, label + 2])
+        low, high = jackknife_interval(brier, truth[few], probability[few], patient[few])
+        assert 0 < low < high < 1
+    low, high = jackknife_interval(auc, truth, truth.astype(float), patient)
+    assert (low, high) == pytest.approx(wilson(1, np.nan, 4)), "a perfect AUC, for four patients of a class"
+
+
+@pytest.mark.parametrize(("patients", "at_least"), [(20, 0.9), (50, 0.92)])
+def test_the_jackknife_covers_as_often_as_it_says(patients, at_least):
+    """200 sets; the slope is 1, and the true Brier score that of 100,000 patients."""
+    everyone = measured(100_000, seed=9)
+    true = brier(*everyone[:2], np.ones((1, 200_000)))[0]
+    held = np.zeros(2)
+    for seed in range(200):
+        data = measured(patients, seed)
+        low, high = jackknife_interval(brier, *data)
+        held[0] += low <= true <= high
+        ends = jackknife_interval(calibration_slope, *data, bounded=False)
+        held[1] += ends is None or ends[0] <= 1 <= ends[1]
+    assert (held / 200 > at_least).all()
+
+
+def test_two_patients_are_enough_for_a_share():
+    wide = share_interval([1, 1, 0, 0], ["a", "a", "b", "b"])
+    assert wide == pytest.approx(wilson(0.5, 0.25, 2))

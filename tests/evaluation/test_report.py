@@ -150,3 +150,38 @@ def test_the_report_fits_into_json():
     report = default_report()
     assert json.loads(json.dumps(report)) == report
     assert report["sources"] == ["synthetic"]
+
+
+def test_what_the_report_says_about_normal_images_and_sources():
+    table = scored()
+    assert default_report()["normal_images"] == "none"
+    some = table.assign(
+        label=table.label.where(~table.path.isin(["0_0", "2_0", "4_0", "6_0", "8_0", "10_0"]), "normal")
+    )
+    some.loc[some.patient_id.isin(["P0", "P2", "P4", "P6", "P8", "P10"]), "split"] = "test"
+    assert mammo.evaluate(some)["normal_images"] == "counted as not malignant"
+    assert mammo.evaluate(table.drop(columns="source"))["sources"] == ["unknown"]
+
+
+def test_a_probability_at_the_operating_point_is_positive():
+    table = scored()
+    report = mammo.evaluate(table)
+    on_it = table[(table.split == "validation") & (table.label == "malignant")]
+    point = on_it.probability[
+        np.isclose(Calibration(**report["calibration"])(on_it.probability), report["operating_point"]["threshold"])
+    ].iloc[0]
+    assert (
+        mammo.evaluate(table.assign(probability=table.probability.where(table.split != "test", point)))["sensitivity"]
+        == 1
+    )
+
+
+def test_a_metric_has_one_interval_and_the_biased_one_none():
+    report = default_report()
+    assert report["expected_calibration_error"] > 0
+    assert report["expected_calibration_error_interval"] is None
+    for name in ("auc", "partial_auc", "average_precision", "brier", "calibration_slope", "sensitivity"):
+        low, high = report[f"{name}_interval"]
+        assert low < report[name] < high, name
+    assert "DeLong" in report["interval_method"]
+    assert not {key for key in report if "delong" in key}

@@ -102,3 +102,23 @@ def test_a_level_that_cannot_be_computed_gives_the_reason():
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(mammo.MammoError, match="no column probability"):
         mammo.subgroup_metrics(scored().drop(columns="probability"))
+
+
+def test_the_target_sensitivity_moves_the_threshold_of_every_level():
+    low, high = (mammo.subgroup_metrics(scored(), by=["view"], target_sensitivity=target) for target in (0.5, 0.9))
+    assert (low["sensitivity"] < high["sensitivity"]).all()
+    assert (low["specificity"] > high["specificity"]).all()
+
+
+def test_ten_patients_of_a_class_are_enough(monkeypatch):
+    """Of the test patients of one view exactly as many as needed have a class: the number is given."""
+    test = scored().query("split == 'test' and view == 'CC'")
+    by_class = [test.loc[(test["label"] == "malignant") == label, "patient_id"].nunique() for label in (False, True)]
+    for of_class, name in zip(by_class, ("specificity", "sensitivity"), strict=True):
+        monkeypatch.setattr("mammo.evaluation.subgroups.PATIENTS", of_class)
+        row = mammo.subgroup_metrics(scored(), by=["view"]).set_index(["of", "group"]).loc["view", "CC"]
+        assert row[name] > 0
+        assert np.isnan(row["auc"]) == (of_class > min(by_class))
+        monkeypatch.setattr("mammo.evaluation.subgroups.PATIENTS", of_class + 1)
+        row = mammo.subgroup_metrics(scored(), by=["view"]).set_index(["of", "group"]).loc["view", "CC"]
+        assert np.isnan(row[name])
