@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mammo.core.errors import MammoError
 from mammo.io.ddsm_ljpeg import read_ljpeg
-from mammo.io.decoding import read_bytes
+from mammo.io.decoding import START, read_bytes
 from mammo.io.dicom import looks_like_dicom, read_dicom
 from mammo.io.image_files import read_picture
 from mammo.io.mammogram import MIN_SIDE, Mammogram, checked, frame_index, scale_to_unit
@@ -43,15 +43,15 @@ def read_mammogram(path, frame: int | None = None) -> Mammogram:
         chooses none.
     """
     path = Path(path)
-    data = read_bytes(path)
+    start = read_bytes(path, START)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a reader should know comes as the mammogram's own warnings
-            if looks_like_dicom(data):
-                return checked(read_dicom(path, data, frame))
+            if looks_like_dicom(start):
+                return checked(read_dicom(path, frame))
             if path.suffix.upper() == ".LJPEG":
                 frame_index(path, frame, 1, "films", "split the file")
-                return checked(read_ljpeg(path, data))
-            return checked(read_picture(path, data, frame))
+                return checked(read_ljpeg(path))
+            return checked(read_picture(path, start, frame))
     except MemoryError:
         raise MammoError(f"{path.name} does not fit into memory. Export it at a smaller size.") from None

@@ -70,10 +70,11 @@ def read_ics(path) -> dict:
     return facts
 
 
-def read_ljpeg(path: Path, data: bytes) -> Mammogram:
+def read_ljpeg(path: Path) -> Mammogram:
     """Read one film; raises MammoError where it is cut off, not lossless JPEG, or not of the size announced."""
     import imagecodecs  # takes a tenth of a second, which other formats need not wait for
 
+    data = read_bytes(path)
     frame, scan = data.find(START_OF_FRAME), data.find(START_OF_SCAN)
     if frame < 0 or scan < 0:
         raise MammoError(f"{path.name} is no lossless JPEG of DDSM. Download it again.")

@@ -1,7 +1,7 @@
 """The two things that can go wrong before there are pixels: the file is not handed over, or its content is damaged.
 
-A file is read once and as a whole. What its drive or its permissions prevent is raised there, so that an error of a
-decoder afterwards means that the content is damaged.
+The first bytes are read before any decoder sees the file, so that what its permissions or its drive prevent is said
+there. Later, too, an error of the operating system has a number, and one of a decoder has none.
 """
 
 from __future__ import annotations

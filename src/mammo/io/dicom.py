@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from pydicom.uid import (
 
 from mammo.core.errors import MammoError
 from mammo.io.codecs import LOSSY, decompressed
-from mammo.io.decoding import START, decoding
+from mammo.io.decoding import START, decoding, read_bytes
 from mammo.io.examination import chest_wall_of, laterality_of, shows_breast, spacing_of, special_views, view_of
 from mammo.io.grey_levels import displayed, is_inverted
 from mammo.io.header import integer, items, numbers, text
@@ -46,11 +45,11 @@ def looks_like_dicom(start: bytes) -> bool:
     return start[:2] in FIRST_GROUPS or start[128:START] == b"DICM"
 
 
-def read_dicom(path: Path, data: bytes, frame: int | None) -> Mammogram:
+def read_dicom(path: Path, frame: int | None) -> Mammogram:
     """Read a DICOM mammogram; raises MammoError where it is something else or cannot be decoded."""
-    _check_inflated_size(path, data)
-    with decoding(path):
-        header = pydicom.dcmread(BytesIO(data), force=True)
+    _check_inflated_size(path)
+    with decoding(path), path.open("rb") as file:
+        header = pydicom.dcmread(file, force=True)
     notes = _examination_notes(path, header)
     _fill_in(header, notes)
     photometric = text(header, "PhotometricInterpretation")
@@ -117,14 +116,14 @@ def _fill_in(header, notes: list[str]) -> None:
             notes.append(f"{tag} in the header has no value; {assumed} was assumed.")
 
 
-def _check_inflated_size(path: Path, data: bytes) -> None:
+def _check_inflated_size(path: Path) -> None:
     """A deflated file is inflated when its header is read: refuse one that would fill the memory."""
-    head = data[: 1 << 16]
+    head = read_bytes(path, 1 << 16)
     group = head.find(META_LENGTH)
     if DeflatedExplicitVRLittleEndian.encode() not in head or group < 0:
         return
     inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    rest = data[group + 12 + int.from_bytes(head[group + 8 : group + 12], "little") :]
+    rest = read_bytes(path)[group + 12 + int.from_bytes(head[group + 8 : group + 12], "little") :]
     with suppress(zlib.error):  # then it is damaged, and reading it will say so
         while rest:
             size += len(inflate.decompress(rest, 1 << 22))

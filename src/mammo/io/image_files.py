@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mammo.core.errors import MammoError
 from mammo.io.codecs import JPEG_LS, check_complete_jpeg, check_stated_size, jpeg_frame
-from mammo.io.decoding import decoding
+from mammo.io.decoding import decoding, read_bytes
 from mammo.io.mammogram import (
     Mammogram,
     Samples,
@@ -43,9 +43,12 @@ TURNED: dict[int, Callable] = {  # Exif orientation -> how the image is put upri
 TRANSPARENT = "Parts of the image are transparent; it was read as if they were not."
 
 
-def read_picture(path: Path, data: bytes, frame: int | None) -> Mammogram:
-    """Read an image file; raises MammoError where it is none, in colour, absurdly large, or holds several images."""
-    samples = _samples(path, data, frame)
+def read_picture(path: Path, start: bytes, frame: int | None) -> Mammogram:
+    """Read an image file, of which `start` are the first bytes.
+
+    Raises MammoError where it is none, in colour, absurdly large, or holds several images and none is chosen.
+    """
+    samples = _samples(path, start, frame)
     pixels = grey_from_channels(samples.pixels, path) if samples.pixels.ndim == 3 else samples.pixels
     notes = []
     if samples.alpha is not None and samples.alpha.min() < samples.alpha.max():
@@ -62,11 +65,12 @@ def read_picture(path: Path, data: bytes, frame: int | None) -> Mammogram:
     )
 
 
-def _samples(path: Path, data: bytes, frame: int | None) -> Samples:
+def _samples(path: Path, start: bytes, frame: int | None) -> Samples:
     """The chosen image of a file in any of the formats."""
-    samples = read_tiff(path, data, frame) if data[:4] in STARTS_OF_TIFF else None
+    samples = read_tiff(path, frame) if start[:4] in STARTS_OF_TIFF else None
     if samples is not None:
         return samples
+    data = read_bytes(path)
     with decoding(path):
         try:
             picture = Image.open(BytesIO(data), formats=FORMATS)

@@ -71,10 +71,12 @@ def scale_to_unit(pixels: np.ndarray, low: float | None = None, high: float | No
     `low` and `high` are the lowest and highest value that count; what is beyond becomes 0 or 1.
     """
     values = np.asarray(pixels)
-    whole = np.issubdtype(values.dtype, np.integer)
-    beyond = low is not None
     low, high = (float(values.min()), float(values.max())) if low is None else (low, high)
-    if whole or (high > 1 and (values == np.rint(values)).all()):
+    if values.dtype in (np.uint8, np.uint16) and values.size > 2**16:  # each value that can occur is scaled once
+        levels = np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype)
+        table, bits = scale_to_unit(levels, low, high)
+        return table[values], bits
+    if np.issubdtype(values.dtype, np.integer) or (high > 1 and (values == np.rint(values)).all()):
         shift = min(low, 0.0)
         bits = next((n for n in (8, 10, 12, 14, 16) if high - shift < 2**n), None)
         full = 2.0**bits - 1 if bits else high - shift
@@ -83,7 +85,7 @@ def scale_to_unit(pixels: np.ndarray, low: float | None = None, high: float | No
         scaled, bits = (values - low) / ((high - low) or 1), 32
     else:
         scaled, bits = values, 32
-    return (np.clip(scaled, 0, 1) if beyond else scaled).astype(np.float32), bits
+    return np.clip(scaled, 0, 1).astype(np.float32), bits
 
 
 def depth_limits(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
@@ -95,22 +97,22 @@ def depth_limits(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
     is_fraction = low >= 0 and high <= 1
     if values.dtype.itemsize == 1 or is_fraction or not np.isfinite([low, high]).all():
         return low, high
-    highest = _highest(values, min(low, 0))
-    lowest = -_highest(-values.astype(np.float64), -highest) if low < 0 else low
-    outside = np.count_nonzero(values > highest) + np.count_nonzero(values < lowest)
-    if outside:
+    highest = _highest(values, min(low, 0), high)
+    lowest = -_highest(-values.astype(np.float64), -highest, -low) if low < 0 else low
+    if (lowest, highest) != (low, high):
+        outside = np.count_nonzero(values > highest) + np.count_nonzero(values < lowest)
         notes.append(OUTLIERS.format(outside, lowest, highest))
     return lowest, highest
 
 
-def _highest(values: np.ndarray, floor: float) -> float:
-    """The highest value above `floor`, without the few (fewer than a breast has pixels) that lie far above all others.
+def _highest(values: np.ndarray, floor: float, top: float) -> float:
+    """The highest of the values up to `top`, without the few (fewer than a breast has pixels) far above all others.
 
     Far means: none lies between, and they are at more than `FAR` times the height of the others.
     """
-    top = float(values.max())
-    some = np.unique(values.ravel()[::SAMPLED]).astype(np.float64)
-    levels = np.append(some[(some > floor) & (some < top)], top) - floor
+    some = values.ravel()[::SAMPLED]
+    some = np.flatnonzero(np.bincount(some)) if values.dtype == np.uint16 else np.unique(some)  # the same, but faster
+    levels = np.append(some[(some > floor) & (some < top)], top).astype(np.float64) - floor
     narrowest = 255 if np.issubdtype(values.dtype, np.integer) else 0  # less than 8 bits is no depth
     for gap in np.flatnonzero(levels[1:] > FAR * np.maximum(levels[:-1], narrowest)):
         is_above = values > floor + np.sqrt(levels[gap] * levels[gap + 1])
@@ -123,6 +125,8 @@ def _highest(values: np.ndarray, floor: float) -> float:
 
 def grey_from_channels(pixels: np.ndarray, path: Path) -> np.ndarray:
     """The one channel of a grey image stored as colour; a real colour image is refused."""
+    if pixels.shape[2] < 3:
+        return pixels[..., 0]
     pixels = pixels[..., :3]
     spread = pixels.max(axis=2) - pixels.min(axis=2)
     if (spread > 0.1 * max(255, pixels.max())).mean() > 0.01:  # JPEG rounding stays below this

@@ -42,7 +42,9 @@ def significant(header, stored: np.ndarray, is_lossy: bool, notes: list[str]) ->
         notes.append(SHIFTED.format(bits, bits + upper))
         stored = stored >> upper
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if is_signed else (0, 2**bits - 1)
-    if stored.dtype.kind == ("i" if is_signed else "u") and low <= int(stored.min()) and int(stored.max()) <= high:
+    if stored.dtype.kind == ("i" if is_signed else "u") and (
+        bits == room or (int(stored.max()) <= high and (not is_signed or low <= int(stored.min())))
+    ):
         return stored, bits
     raw = stored.view(f"u{stored.dtype.itemsize}")
     masked = raw & raw.dtype.type(2**bits - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ ORIENTATION, REDUCED, MASK = 274, 1, 4  # a tag, and two bits of NewSubfileType
 ALPHA = {1, 2}  # values of ExtraSamples
 
 
-def read_tiff(path: Path, data: bytes, frame: int | None) -> Samples | None:
+def read_tiff(path: Path, frame: int | None) -> Samples | None:
     """The chosen page as it is stored; None where its colours are of a kind that tifffile leaves to others.
 
     Pages that the file marks as reduced copies or as masks are no images of their own.
@@ -28,7 +27,7 @@ def read_tiff(path: Path, data: bytes, frame: int | None) -> Samples | None:
     """
     import tifffile  # takes a tenth of a second, which other formats need not wait for
 
-    with decoding(path), tifffile.TiffFile(BytesIO(data)) as tiff:
+    with decoding(path), path.open("rb") as file, tifffile.TiffFile(file) as tiff:
         everything = [tiff.pages.get(index) for index in range(len(tiff.pages))]
         pages = [page for page in everything if not int(page.subfiletype) & (REDUCED | MASK)] or everything[:1]
         sizes = ", ".join(f"{page.imagewidth} x {page.imagelength}" for page in pages[:4])
@@ -43,7 +42,7 @@ def read_tiff(path: Path, data: bytes, frame: int | None) -> Samples | None:
         if not is_rgb and photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, LINEAR_RAW):
             return None
         ends = [at + length for at, length in zip(page.dataoffsets, page.databytecounts, strict=True) if at]
-        if max(ends, default=0) > len(data):  # some decoders fill what is missing
+        if max(ends, default=0) > tiff.filehandle.size:  # some decoders fill what is missing
             raise MammoError(f"{path.name} is damaged, cut off before its end. Copy or export it again.")
         values = page.asarray()
         if page.axes.startswith("S"):  # planar
