@@ -23,7 +23,8 @@ from mammo.evaluation.delong import auc_interval
 from mammo.evaluation.intervals import jackknife_interval, log_odds_interval, share_interval, sum_variance
 from mammo.evaluation.metrics import average_precision, brier, calibration_intercept, calibration_slope, partial_auc
 from mammo.evaluation.prediction_sets import fit_prediction_sets
-from mammo.research.cross_validation import METRICS, CVScores, auc_difference, cv_metrics
+from mammo.research.cross_validation import CVScores
+from mammo.research.cv_metrics import METRICS, auc_difference, cv_metrics
 from mammo.research.cv_variance import auc_terms
 
 FOLDS = 5

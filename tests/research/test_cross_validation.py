@@ -11,14 +11,12 @@ from mammo.research.cross_validation import (
     CVClassifier,
     CVScores,
     LinearClassifier,
-    auc_difference,
     average_scores,
     by_breast,
     cross_validate,
-    cv_metrics,
     patient_folds,
-    predicted_positive,
 )
+from mammo.research.cv_metrics import auc_difference, cv_metrics, predicted_positive
 
 PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
 TRUTH = np.repeat(np.arange(40) % 2, 2)

@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mammo.evaluation.delong import auc_variance
-from mammo.research.cross_validation import CVScores, auc_difference, cv_metrics
+from mammo.research.cross_validation import CVScores
+from mammo.research.cv_metrics import auc_difference, cv_metrics
 from mammo.research.cv_variance import auc_terms, instability_of, mean_variance, ranks_in_folds, share_terms
 
 

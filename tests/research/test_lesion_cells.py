@@ -12,7 +12,8 @@ from mammo.core.backend import keras
 from mammo.data.preprocessing import CELL, mask_on_breast, model_input, prepare
 from mammo.io import read_mammogram
 from mammo.research import lesion_cells
-from mammo.research.cross_validation import LinearClassifier, cross_validate, cv_metrics, patient_folds
+from mammo.research.cross_validation import LinearClassifier, cross_validate, patient_folds
+from mammo.research.cv_metrics import cv_metrics
 from mammo.research.frozen_features import build_mobilenet
 from mammo.research.lesion_cells import (
     BENIGN,

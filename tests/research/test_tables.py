@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo.research.cross_validation import LinearClassifier, cross_validate, cv_metrics, patient_folds
+from mammo.research.cross_validation import LinearClassifier, cross_validate, patient_folds
+from mammo.research.cv_metrics import cv_metrics
 from mammo.research.tables import COLUMNS, difference_rows, markdown, metric_rows, subgroup_masks
 
 TABLE = pd.DataFrame(

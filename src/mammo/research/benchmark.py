@@ -8,7 +8,7 @@
 The data are a data set of `mammo.datasets` by its name, a manifest as CSV, or `synthetic`: 400 drawn images with a
 lesion. Five folds by patient are made five times; `--official` takes the owner's split, `--test` another data set.
 
-A row of the table is a mean over all folds, with a 95 % interval that resamples patients. Sensitivity and specificity
+A row of the table is a mean over all folds, with 95 % intervals (docs/evaluation.md). Sensitivity and specificity
 are those at a threshold that training patients have fixed at a sensitivity of 90 %. Images are prepared as for
 prediction.
 

@@ -1,12 +1,9 @@
-"""Cross-validation by patient: scores, thresholds, and metrics with intervals.
+"""Cross-validation by patient: folds, and the scores of classifiers in them.
 
     folds = patient_folds(truth, patients)                       # five folds, five times
     scores = cross_validate(LinearClassifier(features, truth, patients), folds, len(truth))
-    cv_metrics(truth, scores, patients)                          # AUC, sensitivity, specificity, with intervals
-    auc_difference(truth, scores, other_scores, patients)        # of two classifiers, with its interval
 
-No patient is in both the training and the test rows of a fold. A fold's threshold is fixed on its training rows, by
-scores of classifiers that have not learned from them.
+No patient is in both the training and the test rows of a fold. `cv_metrics` measures the scores.
 """
 
 from __future__ import annotations
@@ -26,13 +23,9 @@ from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
 from mammo.evaluation.combine_views import LEVELS, combine_views
-from mammo.evaluation.intervals import Z, log_odds_interval, wilson
-from mammo.evaluation.operating_point import TARGET_SENSITIVITY, threshold_at_sensitivity
-from mammo.research.cv_variance import auc_terms, instability_of, mean_variance, ranks_in_folds, share_terms
 
 FOLDS, REPEATS = 5, 5
 STRENGTH = 0.01  # C of the logistic regression; not tuned
-METRICS = ("auc", "sensitivity", "specificity")
 Folds = Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]  # for each repeat, (train, test) rows of each fold
 
 
@@ -164,117 +157,6 @@ def average_scores(several: Sequence[CVScores]) -> CVScores:
         scaled.append(((scores.score - mean[at]) / std[at], (scores.out_of_fold - mean) / std))
     score, out_of_fold = (np.mean(values, axis=0) for values in zip(*scaled, strict=True))
     return CVScores(score, several[0].fold, out_of_fold)
-
-
-def predicted_positive(truth, scores: CVScores, target: float = TARGET_SENSITIVITY) -> np.ndarray:
-    """bool (rows, repeats): at or above the threshold of the row's fold, fixed at the sensitivity `target`."""
-    truth, positive = np.asarray(truth), np.zeros(scores.score.shape, bool)
-    for repeat, number in np.ndindex(scores.out_of_fold.shape[1:]):
-        inner, here = scores.out_of_fold[:, repeat, number], scores.fold[:, repeat] == number
-        if here.any():
-            threshold = threshold_at_sensitivity(truth[np.isfinite(inner)], inner[np.isfinite(inner)], target)
-            positive[here, repeat] = scores.score[here, repeat] >= threshold
-    return positive
-
-
-def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TARGET_SENSITIVITY) -> dict:
-    """AUC, sensitivity and specificity over all repeats, each with a 95 % interval.
-
-    The intervals are for what classifiers trained in this way, on as many patients as a fold trains on, reach on
-    average on new patients: that other training patients would give other classifiers is included. How, and how often
-    the intervals hold the true value in simulations, is in docs/evaluation.md.
-
-    Two folds are two models, so the AUC compares images of the same fold only.
-
-    Parameters
-    ----------
-    truth, patients : array_like (rows,)
-    scores : CVScores
-    among : ndarray of bool (rows,), optional
-        Measure these rows only. The thresholds stay those of all.
-    target : float
-        Sensitivity at which thresholds are fixed.
-
-    Returns
-    -------
-    dict
-        `cases`, `malignant`, `patients`; the value of each of METRICS under its name, its interval under
-        `<name>_interval`.
-
-    References
-    ----------
-    A. Airola et al., An experimental comparison of cross-validation techniques for estimating the area under the ROC
-    curve, Computational Statistics and Data Analysis 55, 2011.
-    E. LeDell, M. Petersen and M. van der Laan, Computationally efficient confidence intervals for cross-validated area
-    under the ROC curve estimates, Electronic Journal of Statistics 9, 2015.
-    C. Nadeau and Y. Bengio, Inference for the generalization error, Machine Learning 52, 2003.
-    K. Linnet, Comparison of quantitative diagnostic tests: type I error, power, and sample size, Statistics in
-    Medicine 6, 1987: the variance of a specificity at an estimated threshold.
-    """
-    tested = _tested(scores, among)
-    every, truth, patients = np.asarray(truth), np.asarray(truth)[tested], np.asarray(patients)[tested]
-    score, fold, malignant = scores.score[tested], scores.fold[tested], truth == 1
-    instability = instability_of(ranks_in_folds(score, fold), scores.fold)
-    auc, order_terms = auc_terms(truth, score, fold)
-    positive = predicted_positive(every, scores, target)[tested]
-    sensitivity, found_terms = share_terms(positive, malignant)
-    specificity, cleared_terms = share_terms(~positive, ~malignant)
-    # Malignant images that score high raise the threshold, and with it the specificity.
-    cleared_terms = cleared_terms + _roc_slope(every, scores, target, tested) * found_terms
-    variances = {
-        "auc": (1 + instability) * mean_variance(order_terms, patients),
-        "sensitivity": mean_variance(found_terms, patients),
-        "specificity": (1 + instability / 4) * mean_variance(cleared_terms, patients),  # by simulation
-    }
-    by_class = [len(set(patients[malignant])), len(set(patients[~malignant]))]
-    ends = {
-        "auc": log_odds_interval(auc, variances["auc"], min(by_class)),
-        "sensitivity": wilson(sensitivity, variances["sensitivity"], by_class[0]),
-        "specificity": wilson(specificity, variances["specificity"], by_class[1]),
-    }
-    found = {"cases": len(truth), "malignant": int(truth.sum()), "patients": len(set(patients))}
-    for name, value in zip(METRICS, (auc, sensitivity, specificity), strict=True):
-        found |= {name: float(value), f"{name}_interval": ends[name]}
-    return found
-
-
-def auc_difference(truth, first: CVScores, second: CVScores, patients, among=None) -> dict:
-    """The AUC of the first classifier minus that of the second, on the same folds, as in `cv_metrics`.
-
-    What makes an image hard for both cancels, image by image.
-
-    Returns
-    -------
-    dict
-        `difference` and `difference_interval`.
-
-    Raises
-    ------
-    MammoError
-        Where the folds differ.
-    """
-    if not np.array_equal(first.fold, second.fold):
-        raise MammoError("Only scores of the same folds can be compared. Give cross_validate the same folds for both.")
-    tested = _tested(first, among)
-    truth, patients, fold = np.asarray(truth)[tested], np.asarray(patients)[tested], first.fold[tested]
-    (one, terms), (other, other_terms) = (auc_terms(truth, s.score[tested], fold) for s in (first, second))
-    ranks = ranks_in_folds(first.score[tested], fold) - ranks_in_folds(second.score[tested], fold)
-    variance = (1 + instability_of(ranks, first.fold)) * mean_variance(terms - other_terms, patients)
-    half = Z * np.sqrt(variance)
-    return {"difference": one - other, "difference_interval": [one - other - half, one - other + half]}
-
-
-def _tested(scores: CVScores, among) -> np.ndarray:
-    return (scores.fold >= 0).any(axis=1) & (True if among is None else among)
-
-
-def _roc_slope(truth, scores: CVScores, target: float, tested) -> float:
-    """How much specificity a threshold loses for each sensitivity it gains, around the target."""
-    step = min(0.05, 1 - target, target / 2)
-    low, high = (predicted_positive(truth, scores, target + by)[tested].mean(axis=1) for by in (-step, step))
-    gained, malignant = high - low, truth[tested] == 1
-    gain = gained[malignant].mean() if malignant.any() else 0.0
-    return float(gained[~malignant].mean() / gain) if gain > 0 and not malignant.all() else 0.0
 
 
 def by_breast(table: pd.DataFrame, scores: CVScores) -> tuple[pd.DataFrame, CVScores]:

@@ -20,7 +20,8 @@ from mammo.core.errors import MammoError
 from mammo.core.files import write_atomically
 from mammo.core.manifest import class_indices
 from mammo.evaluation.subgroups import PATIENTS
-from mammo.research.cross_validation import METRICS, CVScores, auc_difference, average_scores, by_breast, cv_metrics
+from mammo.research.cross_validation import CVScores, average_scores, by_breast
+from mammo.research.cv_metrics import METRICS, auc_difference, cv_metrics
 
 COLUMNS = ("size", "features", "classifier", "of", *METRICS)
 DIFFERENCE_COLUMNS = ("size", "classifier", "of", "features", "minus", "difference")
