@@ -36,10 +36,14 @@ def test_it_is_filled_from_the_card():
     recorded = entries(checklist(CARD))
     assert recorded["CLAIM 7"] == "synthetic"
     assert recorded["CLAIM 24"] == "random"
-    assert "keras 3.15.1" in recorded["CLAIM 23"]
-    assert "test: 300 patients, 1200 images, 240 of them malignant" in recorded["TRIPOD+AI 21"]
-    assert recorded["CLAIM 38"] == "sensitivity 0.896 (0.846 to 0.935), specificity 0.967 (0.953 to 0.979)"
-    assert "positive from 0.2012" in recorded["TRIPOD+AI 15"]
+    assert f"keras {CARD.versions['keras']}" in recorded["CLAIM 23"]
+    test, (low, high) = CARD.counts["test"], CARD.result_rule.uncertain_range
+    counts = f"test: {test.patients} patients, {test.images} images, {test.malignant_images} of them malignant"
+    assert counts in recorded["TRIPOD+AI 21"]
+    for name in ("sensitivity", "specificity"):
+        metric = CARD.metrics[name]
+        assert f"{name} {metric.value:.3f} ({metric.interval[0]:.3f} to " in recorded["CLAIM 38"]
+    assert f"negative below {low:.4f}, positive from {high:.4f}, else uncertain" in recorded["TRIPOD+AI 15"]
 
 
 def test_what_is_not_recorded_is_shown_as_such():
