@@ -41,7 +41,7 @@ from mammo.core.manifest import split_by_patient
 from mammo.research.pretraining_data import KINDS, MALIGNANT_FROM, SEED, WHOLE, patches, whole
 
 CHECK_EVERY, CHECK_SAMPLES, CHECK_FIRST = 100, 80, 10**8  # numbers from CHECK_FIRST on are never trained on
-TEST_PATIENTS = 400
+MEASURED_ON = 1000  # patients; half of them fix the operating point and the detector's limits
 
 # TensorFlow is imported in the functions below: the processes that draw mammograms import this module, too.
 
@@ -305,8 +305,8 @@ def measure(demo: Path, folder: Path) -> None:
 def _measured_on(folder: Path) -> pd.DataFrame:
     from mammo.synthetic import generate_dataset
 
-    manifest = generate_dataset(folder / "measured_on", patients=TEST_PATIENTS, seed=SEED)
-    manifest = split_by_patient(manifest, fractions=(0.05, 0.2, 0.75), seed=SEED)
+    manifest = generate_dataset(folder / "measured_on", patients=MEASURED_ON, seed=SEED)
+    manifest = split_by_patient(manifest, fractions=(0.02, 0.48, 0.5), seed=SEED)
     return manifest[manifest["split"] != "train"].reset_index(drop=True)
 
 
