@@ -69,8 +69,8 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
 
 def files_to_score(folder: Path, table: Path) -> list[str]:
     """The files to score, relative to the folder; raises MammoError where there are none."""
-    files = [path for path in list_files(folder) if path.resolve() != table.resolve()]
-    names = [path.relative_to(folder).as_posix() for path in files]
+    files, own = list_files(folder), table.resolve()
+    names = [path.relative_to(folder).as_posix() for path in files if path.name != own.name or path.resolve() != own]
     if not names:
         raise MammoError(f"There are no files in {folder}. Check the path and the spelling.")
     return names
