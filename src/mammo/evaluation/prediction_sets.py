@@ -43,8 +43,8 @@ def fit_prediction_sets(truth, probability, patients, coverage: float = COVERAGE
     With too few patients a class always remains possible.
 
     `mammo.evaluate` fits on the validation patients that also chose the epoch and the calibration. The calibration
-    keeps the order of images, so it costs nothing. The epoch cost at most 0.015 of the coverage in simulations
-    (docs/evaluation.md), which stayed above the promise; so the validation patients are not divided.
+    keeps the order of images, so it costs nothing. The epoch cost less than 0.015 of the coverage in simulations,
+    which stayed above the promise (docs/evaluation.md); so the validation patients are not divided.
 
     Parameters
     ----------

@@ -4,12 +4,12 @@
     instability = instability_of(ranks_in_folds(score, fold), fold)     # 0 to 1
     variance = (1 + instability) * mean_variance(terms, patients)
 
-The patients of one fold train the classifiers of the others, so the folds are not independent, and resampling tested
+The patients of one fold train the classifiers of the others, so the folds are not independent. Resampling tested
 patients alone gives intervals that are too short: on noise they left out an AUC of 0.5 in 10 to 24 % of simulated
-cross-validations (docs/evaluation.md). Where nothing can be learned, each two patients count twice: one trains the classifier that tests
-the other, and the other way round, with the same outcome. That doubles the variance, whatever the number of features,
-patients and folds. Where the classifiers hardly depend on who they learned from, nothing is added. `instability_of`
-measures which of both is the case, from what repeats of the cross-validation give anyway.
+cross-validations (docs/evaluation.md). Where nothing can be learned, each two patients count twice: one trains the
+classifier that tests the other, and the other way round, with the same outcome. That doubles the variance, whatever the
+number of features, patients and folds. Where the classifiers hardly depend on who they learned from, nothing is added.
+`instability_of` measures which of both is the case, from what repeats of the cross-validation give anyway.
 
 References
 ----------
