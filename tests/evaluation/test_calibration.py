@@ -74,6 +74,7 @@ def test_the_fit_is_the_minimum_of_platts_loss():
 
 def test_one_probability_for_all_images_is_calibrated_to_the_prevalence():
     fitted = fit_calibration(np.repeat([0, 1], [30, 10]), np.full(40, 0.7))
+    assert fitted.slope == 1
     assert fitted(0.7) == pytest.approx(0.25, abs=0.03)
 
 
@@ -107,3 +108,7 @@ def test_one_number_gives_one_number():
 def test_log_odds_and_expit_are_inverse():
     probability = np.linspace(0.001, 0.999, 99)
     np.testing.assert_allclose(expit(log_odds(probability)), probability)
+
+
+def test_log_odds_of_0_and_1_are_finite():
+    np.testing.assert_allclose(log_odds([0, 1e-9, 0.5, 1]), [-16.118, -16.118, 0, 16.118], atol=1e-3)

@@ -125,3 +125,18 @@ def test_one_patient_of_a_class_is_refused():
     one = scored().assign(patient_id=lambda t: t.patient_id.where(t.label == "benign", "P1"))
     with pytest.raises(mammo.MammoError, match="single patient"):
         mammo.compare_models(one, one)
+
+
+def test_patches_are_not_compared_with_images():
+    """A lesion's square is another image than the film it was cut from, on whichever side it is."""
+    patches = scored().assign(x=1.0, y=0.0, patch_size=64.0)
+    for tables in ((patches, scored()), (scored(), patches)):
+        with pytest.raises(mammo.MammoError, match="480 are in one table only"):
+            mammo.compare_models(*tables)
+
+
+def test_the_seed_decides_the_bootstrap():
+    one, other = (mammo.compare_models(scored(), scored(seed=1), resamples=50, seed=seed) for seed in (0, 1))
+    assert one["bootstrap_interval"] != other["bootstrap_interval"]
+    assert one["delong_interval"] == other["delong_interval"]
+    assert mammo.compare_models(scored(), scored(seed=1), resamples=50) == one

@@ -54,6 +54,14 @@ def test_the_interval_covers_as_often_as_it_says(patients, share):
     assert 0.92 < inside / 500 < 0.99
 
 
+def test_at_0_and_1_the_variance_says_nothing():
+    for share in (0, 1):
+        for patients in (1, 7, 20, 49, 1000):
+            low, high = wilson(share, 0.01, patients)
+            assert (low, high) == tuple(wilson(share, np.nan, patients))
+            assert 0 <= low < high <= 1
+
+
 def measured(patients=60, seed=0):
     """Truth, calibrated probability and patient of two images each."""
     rng, patient = np.random.default_rng(seed), np.repeat(np.arange(patients), 2)
