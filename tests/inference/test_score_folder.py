@@ -1,5 +1,6 @@
 import os
 import shutil
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +146,16 @@ def test_files_may_have_any_name(films, classifier, tmp_path, monkeypatch):
     assert sorted(first["file"]) == [r"M\udcfcller.png", "NA"]
     monkeypatch.setattr(module, "prepare", None)
     pd.testing.assert_frame_equal(mammo.score_folder(folder, tmp_path / "new" / "scores.csv", classifier), first)
+
+
+def test_a_table_from_a_machine_that_decomposes_letters_is_continued(films, classifier, tmp_path, monkeypatch):
+    folder, path = tmp_path / "letters", tmp_path / "scores.csv"
+    folder.mkdir()
+    shutil.copy(films / "0.png", folder / unicodedata.normalize("NFC", "Müller.png"))
+    mammo.score_folder(folder, path, classifier)
+    path.write_text(unicodedata.normalize("NFD", path.read_text(encoding="utf-8")), encoding="utf-8")
+    monkeypatch.setattr(module, "prepare", None)
+    assert len(mammo.score_folder(folder, path, classifier)) == 1
 
 
 def another_card(classifier, monkeypatch):

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from mammo.core.manifest import CLASS_NAMES, class_indices, rows_in_split
+from mammo.core.manifest import CLASS_NAMES, class_indices, patient_ids, rows_in_split
 from mammo.evaluation.delong import auc_interval
 from mammo.evaluation.intervals import jackknife_interval, share_interval
 from mammo.evaluation.metrics import (
@@ -108,7 +108,7 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
         "counts": {
             split: {
                 "images": len(rows),
-                "patients": int(rows["patient_id"].nunique()),
+                "patients": int(patient_ids(rows).nunique()),
                 "malignant_images": int(class_indices(rows).sum()),
             }
             for split, rows in scored.groupby("split")

@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import list_files, normalized
 from mammo.data.preprocessing import prepare
 from mammo.inference.classifier import Classifier, ModelInput, load_classifier, model_input_of
 
@@ -58,7 +58,7 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
         writer = csv.DictWriter(file, COLUMNS)
         if file.tell() == 0:
             writer.writeheader()
-        new = [name for name in names if name.encode(errors=AS_TEXT["errors"]).decode() not in done]
+        new = [name for name in names if normalized(name.encode(errors=AS_TEXT["errors"]).decode()) not in done]
         progress.update(len(names) - len(new))
         for rows in scored(classifier, folder, new, workers):
             writer.writerows(rows)
@@ -94,7 +94,7 @@ def is_begun(table: Path, columns: Sequence[str]) -> bool:
 
 
 def _rows_in(table: Path, model: str) -> set[str]:
-    """The files that the table has a row for; what an interruption left of a last row is cut off."""
+    """The files that the table has a row for, by `normalized` names; what an interruption left of a last row is cut off."""
     if not is_begun(table, COLUMNS):
         return set()
     content = table.read_bytes()
@@ -106,7 +106,7 @@ def _rows_in(table: Path, model: str) -> set[str]:
         raise MammoError(
             f"{table} holds scores of another model or preprocessing ({min(others)}, not {model}). Name another table."
         )
-    return set(scores["file"])
+    return set(map(normalized, scores["file"]))
 
 
 def scored(classifier: Classifier, folder: Path, names: list[str], workers: int = 2) -> Iterator[list[dict]]:

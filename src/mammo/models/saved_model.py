@@ -12,14 +12,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mammo.core.errors import MammoError, short_reason
-from mammo.core.files import sha256_of, write_arrays
+from mammo.core.files import read_arrays, sha256_of, write_arrays
 from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card, write_card
 
 # Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
@@ -143,11 +142,7 @@ def read_ood_detector(folder: Path, card: ModelCard) -> dict[str, np.ndarray] | 
     if card.ood_sha256 is None:
         return None
     path = folder / OOD_FILE
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            ood_detector = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        ood_detector = {}
+    ood_detector = read_arrays(path)
     if _sha256_of_arrays(ood_detector) != card.ood_sha256:
         raise MammoError(f"{path} is missing or damaged, or belongs to another model. Save the model again.")
     return ood_detector
