@@ -94,7 +94,7 @@ def is_begun(table: Path, columns: Sequence[str]) -> bool:
 
 
 def _rows_in(table: Path, model: str) -> set[str]:
-    """The files that the table has a row for, by `normalized` names; what an interruption left of a last row is cut off."""
+    """The files with a row, by `normalized` names; what an interruption left of a last row is cut off."""
     if not is_begun(table, COLUMNS):
         return set()
     content = table.read_bytes()
