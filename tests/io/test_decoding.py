@@ -104,6 +104,11 @@ def test_whatever_a_decoder_raises_is_damage(tmp_path):
             raise error
 
 
+def test_a_drive_that_goes_away_while_a_decoder_reads(tmp_path):
+    with pytest.raises(mammo.MammoError, match="the drive or the network"), decoding(tmp_path / "film.png"):
+        raise OSError(errno.EIO, "Input/output error")
+
+
 def test_only_the_beginning_is_read_where_that_is_asked(tmp_path):
     (tmp_path / "film").write_bytes(np.arange(200, dtype=np.uint8).tobytes())
     assert read_bytes(tmp_path / "film", 3) == b"\0\1\2"

@@ -145,10 +145,11 @@ def test_the_thumbnails_of_a_jpeg_are_no_further_images(tmp_path):
     small = Image.fromarray(GREY8[::4, ::4].copy())
     Image.fromarray(GREY8).save(path, "MPO", save_all=True, append_images=[small])
     content = path.read_bytes()
-    kind = (0x010001).to_bytes(4, "little")  # large thumbnail
-    entries = content.index(b"MPF\0")
-    second = content.index((0).to_bytes(4, "little"), content.index((0x030000).to_bytes(4, "little"), entries) + 16)
-    path.write_bytes(content[:second] + kind + content[second + 4 :])
+    kinds = [kind.to_bytes(4, "little") for kind in (0x030000, 0x010001)]  # primary image, large thumbnail
+    first = content.index(kinds[0], content.index((0xB002).to_bytes(2, "little"), content.index(b"MPF\0")))
+    path.write_bytes(content[: first + 16] + kinds[1] + content[first + 20 :])
+    with Image.open(path) as picture:
+        assert picture.n_frames == 2
     np.testing.assert_allclose(mammo.read_mammogram(path).image, RAMP, atol=0.03)
 
 

@@ -108,3 +108,11 @@ def test_what_is_bright_but_not_far_sets_the_grey_scale(highest, write_dicom):
 def test_a_bright_breast_is_no_label():
     pixels = np.where(dark_film(1) > 0, 60000, 300).astype(np.uint16)
     assert depth_limits(pixels, []) == (300, 60000)
+
+
+def test_a_value_between_that_few_pixels_have_makes_no_gap():
+    """Pixels 1 and 2 are not among those that are looked at first."""
+    pixels = np.tile(np.arange(1000, dtype=np.uint16), (200, 1))
+    pixels[0, 1:4] = 60000, 15000, 3900
+    assert depth_limits(pixels, notes := []) == (0, 60000)
+    assert not notes
