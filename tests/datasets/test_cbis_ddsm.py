@@ -269,5 +269,5 @@ def test_in_part_a_table_may_be_missing(tcia):
         assert len(cbis_ddsm.manifest(tcia, partial=True)) == 5
     for path in tcia.glob("*.csv"):
         path.unlink()
-    with pytest.raises(mammo.MammoError, match="this table is missing"), pytest.warns(UserWarning, match="missing"):
-        cbis_ddsm.manifest(tcia, partial=True)
+    table = cbis_ddsm.manifest(tcia, partial=True)  # by the tables of this package
+    assert set(table["film"]) == {"P_00001_L_CC", "P_00173_R_CC", "P_00007_L_CC"}, "P_00041_R_CC is no real film"

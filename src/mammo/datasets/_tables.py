@@ -17,6 +17,7 @@ from mammo.core.manifest import GRAVITY, check_manifest
 
 FIRST = ("path", "label", "patient_id", "laterality", "view", "split", "source", "lesion_type", "density")
 PLACE = ("mask_path", "x", "y", "radius")
+PACKAGED = Path(__file__).with_name("tables")  # of data sets whose licence lets us: its README.md says which
 SHOWN = 20  # names in a message; the rest is counted
 SIDES = {"LEFT": "L", "RIGHT": "R", "L": "L", "R": "R"}
 

@@ -5,10 +5,13 @@
     manifest = cbis_ddsm.manifest("CBIS-DDSM", kind="mass")      # those of the mass tables only
     lesions = cbis_ddsm.lesions("CBIS-DDSM")                     # one row a lesion, with its crop and its mask
 
-Put the four tables (mass_case_description_train_set.csv, ...) into the folder, or into `csv/` in it. Two layouts are
-read: the folders of TCIA (`.../Mass-Training_P_00001_LEFT_CC/<study>/<series>/1-1.dcm`, 000000.dcm in older
-downloads, wherever they lie below the folder), and the Kaggle copy (`csv/dicom_info.csv` and `jpeg/<series>/1-1.jpg`;
-its JPEGs are 8 bits and lossy).
+    root = cbis_ddsm.download("data/CBIS-DDSM", kind="mass", patients=100)   # a part of it, from IDC
+    manifest = cbis_ddsm.manifest(root, kind="mass", partial=True)
+
+The four tables are part of this package; those in the folder, or in `csv/` in it, are used instead
+(mass_case_description_train_set.csv, ...). Two layouts are read: the folders of TCIA and of IDC
+(`.../Mass-Training_P_00001_LEFT_CC/<study>/<series>/1-1.dcm`, 000000.dcm in older downloads, wherever they lie below
+the folder), and the Kaggle copy (`csv/dicom_info.csv` and `jpeg/<series>/1-1.jpg`; its JPEGs are 8 bits and lossy).
 
 Licence: CC BY 3.0. Download, without asking, from https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY. Cite: R S Lee et
 al., A curated mammography data set for use in computer-aided detection and diagnosis research, Scientific Data
@@ -27,6 +30,8 @@ Traps, all of them looked for in the tables themselves:
   the whole film or, where that does not decide, has only two grey values.
 - Some masks are smaller than their film, as Mass-Test_P_00145. Places are scaled to the film where the aspect agrees,
   and left empty where it does not; both are said in a warning. `mask_path` is the file as it is.
+- IDC has 246 films and 152 lesions of the calcification test set under another patient id, as P_00038_LEFT_CC.dcm for
+  Calc-Test_P_00038_LEFT_CC. Its folder of this name is read as the film's.
 - BENIGN_WITHOUT_CALLBACK counts as benign; `pathology` keeps the word. `N/A` in a description is a word of the owner.
 - The same name is `breast density` in two tables and `breast_density` in two; quoted paths hold line breaks.
 """
@@ -43,6 +48,7 @@ from mammo.core.errors import MammoError
 from mammo.core.files import list_files
 from mammo.datasets._geometry import locate_masks
 from mammo.datasets._tables import (
+    PACKAGED,
     SIDES,
     as_manifest,
     check_counts,
@@ -56,6 +62,7 @@ from mammo.datasets._tables import (
     translated,
     warn_of,
 )
+from mammo.datasets.download import draw_patients, fetch, idc_series
 from mammo.io.headers_and_masks import image_size, is_mask
 
 SOURCE = "CBIS-DDSM"
@@ -64,6 +71,11 @@ SPLITS = {"train": "Training", "test": "Test"}
 PUBLISHED = {("mass", "train"): 1318, ("mass", "test"): 378, ("calc", "train"): 1546, ("calc", "test"): 326}
 LABELS = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign"}
 FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?", re.IGNORECASE)
+OF_IDC = re.compile(r"(P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?)\.dcm")  # of the calcification test set
+NOTICE = (
+    "Licence: CC BY 3.0. Cite: R S Lee et al., A curated mammography data set for use in computer-aided detection and "
+    "diagnosis research, Scientific Data 4:170177, 2017; https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY."
+)
 NAMES = {
     "left_or_right_breast": "laterality",
     "image_view": "view",
@@ -100,9 +112,7 @@ def lesions(root, kind: str | None = None, partial: bool = False, locate: bool =
     a path is None where the file is missing, and lesions of a missing table are left out.
     """
     root = Path(root)
-    if kind not in (None, *KINDS):
-        raise MammoError(f"kind is mass, calc or None for both, not {kind!r}.")
-    kinds = [kind] if kind else KINDS
+    kinds = _kinds(kind)
     tables = [_table(root, k, split, partial) for k in kinds for split in SPLITS]
     table = pd.concat([part for part in tables if part is not None] or [_table(root, kinds[0], "train", False)])
     table = table.reset_index(drop=True)
@@ -125,10 +135,71 @@ def lesions(root, kind: str | None = None, partial: bool = False, locate: bool =
     return in_order(table.drop(columns=["folder", "kind"]).assign(source=SOURCE))
 
 
+def download(
+    folder,
+    kind: str | None = None,
+    patients: int | None = None,
+    crops: bool = False,
+    masks: bool = False,
+    seed: int = 0,
+    max_gb: float | None = 10,
+) -> Path:
+    """Download films of CBIS-DDSM from the NCI Imaging Data Commons; needs `pip install "mammo[download]"`.
+
+    Parameters
+    ----------
+    folder : path
+        Files that are there already are not fetched again: repeat the call where it was interrupted.
+    kind : str or None
+        "mass" (53.6 GB for all patients), "calc" (49.0 GB) or None for both.
+    patients : int or None
+        So many, stratified by label and official split; of one seed, fewer are among the more. None for all.
+    crops, masks : bool
+        Fetch crops and masks of the lesions too. IDC has both in one place, so either brings both (60.9 GB in all).
+    seed : int
+    max_gb : float or None
+        Refuse to fetch more; 1 GB is 10^9 bytes. None for no limit.
+
+    Returns
+    -------
+    Path
+        The folder, for `manifest` and `lesions`; with `partial=True` unless everything is there.
+
+    Raises
+    ------
+    MammoError
+        See `mammo.datasets.download.fetch`.
+    """
+    kinds = _kinds(kind)
+    table = pd.concat([_table(Path(folder), k, split, False) for k in kinds for split in SPLITS])
+    facts = table.groupby("patient_id").agg({"label": gravest, "official_split": "min"})  # "test" is before "train"
+    drawn = draw_patients((facts["label"] + facts["official_split"]).to_dict(), patients, seed)
+    table = table.set_index("patient_id").loc[drawn]
+    wanted = dict.fromkeys(table["folder"])
+    if crops or masks:
+        wanted |= dict.fromkeys(table["folder"] + "_" + table["abnormality"])
+    series = idc_series("cbis_ddsm")
+    order = series["PatientID"].map(_in_tables).map({name: at for at, name in enumerate(wanted)}).dropna().sort_values()
+    return fetch(folder, series.loc[order.index], f"{SOURCE}, {len(drawn):,} patients", NOTICE, max_gb)
+
+
+def _tables(root: Path) -> dict[str, Path]:
+    """The four tables by name: those of the folder or, where it has none of them, those of this package."""
+    names = [f"{kind}_case_description_{split}_set.csv" for kind in KINDS for split in SPLITS]
+    own = {name: first_table(root, name, f"csv/{name}") for name in names}
+    return own if any(path.is_file() for path in own.values()) else {name: PACKAGED / f"{name}.gz" for name in names}
+
+
+def _kinds(kind: str | None) -> tuple[str, ...]:
+    if kind not in (None, *KINDS):
+        raise MammoError(f"kind is mass, calc or None for both, not {kind!r}.")
+    return (kind,) if kind else KINDS
+
+
 def _table(root: Path, kind: str, split: str, partial: bool) -> pd.DataFrame | None:
     """One of the four tables, in our words, with the folder that each film is in; with `partial` None if missing."""
     name = f"{kind}_case_description_{split}_set.csv"
-    path = first_table(root, name, f"csv/{name}")
+    path = _tables(root)[name]
     if not is_there(path, SOURCE, partial):
         return None
     table = read_table(path, keep_default_na=False, na_values=[""]).rename(columns=NAMES)
@@ -174,9 +245,15 @@ def _files(root: Path) -> dict[str, list[str]]:
                 files[folder].append(str(image.resolve()))
     else:
         for path in list_files(root, ".dcm"):
-            folder = next((part for part in reversed(path.parts[:-1]) if FOLDER.fullmatch(part)), path.parent.name)
+            parts = [_in_tables(part) for part in reversed(path.parts[:-1])]
+            folder = next((part for part in parts if FOLDER.fullmatch(part)), path.parent.name)
             files[folder].append(str(path.resolve()))
     return {folder: sorted(paths) for folder, paths in files.items()}
+
+
+def _in_tables(folder: str) -> str:
+    """The name in the owner's tables of a folder, or patient id, of IDC."""
+    return OF_IDC.sub(r"Calc-Test_\1", folder)
 
 
 def _check(table: pd.DataFrame, files: dict[str, list[str]], partial: bool) -> None:

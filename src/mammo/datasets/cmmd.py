@@ -1,10 +1,13 @@
 """CMMD, the Chinese Mammography Database: 5,202 digital mammograms of 1,775 patients, every tumour proven by biopsy.
 
     from mammo.datasets import cmmd
-    manifest = cmmd.manifest("CMMD")
+    manifest = cmmd.manifest("CMMD")                             # the whole data set
+    root = cmmd.download("data/CMMD", patients=300)              # or a part of it
+    manifest = cmmd.manifest(root, partial=True)
 
-Expected is the download of TCIA: CMMD_clinicaldata_revision.xlsx (or the same as .csv) and, anywhere below, a folder
-for each patient, `D1-0001/<study>/<series>/1-1.dcm`. Nobody has outlined lesions, so there is no table of them.
+Expected is the download of TCIA or of IDC: anywhere below the folder, a folder for each patient,
+`D1-0001/<study>/<series>/1-1.dcm`. The table of labels is part of this package; a CMMD_clinicaldata_revision.xlsx (or
+.csv) in the folder is used instead. Nobody has outlined lesions, so there is no table of them.
 
 Licence: CC BY 4.0. Download, without asking, from https://doi.org/10.7937/tcia.eqde-4b16. Cite: C Cui et al., The
 Chinese Mammography Database (CMMD): an online mammography database with biopsy confirmed types for machine diagnosis
@@ -32,6 +35,7 @@ from mammo.core.errors import MammoError
 from mammo.core.files import list_files
 from mammo.core.manifest import LABELS as KNOWN
 from mammo.datasets._tables import (
+    PACKAGED,
     as_manifest,
     check_counts,
     check_files,
@@ -42,12 +46,17 @@ from mammo.datasets._tables import (
     read_table,
     translated,
 )
+from mammo.datasets.download import draw_patients, fetch, idc_series
 from mammo.io.headers_and_masks import side_and_view
 
 SOURCE = "CMMD"
 PUBLISHED = {"patients": 1775, "images": 5202}
 LABELS = {"Benign": "benign", "Malignant": "malignant"}
 FINDINGS = {"mass": "mass", "calcification": "calcification", "both": "mass, calcification"}
+NOTICE = (
+    "Licence: CC BY 4.0. Cite: C Cui et al., The Chinese Mammography Database (CMMD), The Cancer Imaging Archive, "
+    "2021, https://doi.org/10.7937/tcia.eqde-4b16."
+)
 TABLES = ("CMMD_clinicaldata_revision.xlsx", "CMMD_clinicaldata_revision.csv")
 
 
@@ -94,9 +103,39 @@ def manifest(root, other_breast: str | None = None, partial: bool = False) -> pd
     return as_manifest(rows, SOURCE)
 
 
+def download(folder, patients: int | None = None, seed: int = 0, max_gb: float | None = 10) -> Path:
+    """Download patients of CMMD from the NCI Imaging Data Commons; needs `pip install "mammo[download]"`.
+
+    Parameters
+    ----------
+    folder : path
+        Files that are there already are not fetched again: repeat the call where it was interrupted.
+    patients : int or None
+        So many, stratified by label; of one seed, fewer are among the more. None for all 1,775 (22.9 GB).
+    seed : int
+    max_gb : float or None
+        Refuse to fetch more; 1 GB is 10^9 bytes. None for no limit.
+
+    Returns
+    -------
+    Path
+        The folder, for `manifest`; with `partial=True` unless all patients are there.
+
+    Raises
+    ------
+    MammoError
+        See `mammo.datasets.download.fetch`.
+    """
+    labels = pd.DataFrame([{"patient": patient, **row} for (patient, _), row in _breasts(Path(folder)).items()])
+    drawn = draw_patients(labels.groupby("patient")["label"].agg(gravest).to_dict(), patients, seed)
+    series = idc_series("cmmd").set_index("PatientID", drop=False)
+    series = series.loc[[patient for patient in drawn if patient in series.index]]
+    return fetch(folder, series, f"{SOURCE}, {len(drawn):,} patients", NOTICE, max_gb)
+
+
 def _breasts(root: Path) -> dict[tuple[str, str], dict]:
     """What the spreadsheet says of each breast, by patient and side; the gravest where a breast has several rows."""
-    path = first_table(root, *TABLES)
+    path = first_table(root, *TABLES, PACKAGED / "CMMD_clinicaldata_revision.csv.gz")
     columns = ("ID1", "LeftRight", "Age", "abnormality", "classification", "subtype")
     table = read_table(path, columns, keep_default_na=False, na_values=[""])
     check_filled(table, ("ID1", "LeftRight", "classification"), path.name)
