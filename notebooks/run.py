@@ -115,7 +115,7 @@ def store_outputs(paths: list[Path]) -> None:
     for path in paths:
         book = execute(path)
         for cell in book.cells:
-            cell.metadata = {}
+            cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
             if cell.cell_type == "code":
                 cell.outputs = [o for o in cell.outputs if o.get("name") == "stdout" and CHECKED in cell.source]
                 cell.execution_count = 1 if cell.outputs else None

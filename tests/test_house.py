@@ -26,6 +26,8 @@ HOME = {  # a library -> the modules, or packages, that may import it
     "openvino": {"models.runtimes"},
     "tf2onnx": {"models.runtimes"},
     "ray": {"inference.ray_scoring"},
+    "idc_index_data": {"datasets.download"},
+    "requests": {"datasets.download"},
 }
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

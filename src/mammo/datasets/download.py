@@ -7,6 +7,8 @@
 The package `idc-index-data` lists every series with its size. A series is a folder in a public S3 bucket. The files lie
 in `<collection>/<PatientID>/<study>/<Modality>_<series>/`, as IDC's own client writes them. Each file is written whole
 or not at all, so that a call that was interrupted is simply repeated.
+
+(Choosing, fetching and saying what went wrong belong together: the reason for the module's length.)
 """
 
 from __future__ import annotations
