@@ -121,8 +121,6 @@ def fix_operating_point(
     Biometrika 26, 1934.
     S. Bates et al., Distribution-free, risk-controlling prediction sets, Journal of the ACM 68, 2021.
     """
-    from scipy.stats import beta  # its import takes longer than a prediction, which needs none of this
-
     if not 0 < target < 1:
         raise MammoError(f"A target sensitivity of {target} cannot be held: give one above 0 and below 1, such as 0.9.")
     malignant = np.asarray(truth) == 1
@@ -130,21 +128,28 @@ def fix_operating_point(
         raise MammoError("There is no malignant image to fix the operating point on.")
     _, patient = np.unique(np.asarray(patients)[malignant], return_inverse=True)
     probability = np.asarray(probability, np.float64)[malignant]
-    count, images = patient.max() + 1, np.bincount(patient)
-    order = np.argsort(probability, kind="stable")
-    candidates, first = np.unique(probability[order], return_index=True)
-    missed = np.append(0, np.cumsum(1 / images[patient[order]]))[first]  # in patients, below each candidate
-    bound = beta.ppf(confidence, missed + 1, count - missed)
-    holds = bound <= 1 - target
-    threshold = candidates[holds].max() if holds.any() else candidates[0]
+    count = patient.max() + 1
+    threshold = _highest_that_holds(probability, patient, target, confidence)
+    enough, threshold = threshold is not None, probability.min() if threshold is None else threshold
     return OperatingPoint(
         threshold=float(threshold),
         target_sensitivity=target,
-        held_sensitivity=target if holds.any() else float((1 - confidence) ** (1 / count)),
+        held_sensitivity=target if enough else float((1 - confidence) ** (1 / count)),
         confidence=confidence,
         validation_sensitivity=float((probability >= threshold).mean()),
         malignant_patients=int(count),
     )
+
+
+def _highest_that_holds(probability: np.ndarray, patient: np.ndarray, target: float, confidence: float) -> float | None:
+    """The highest probability of a malignant image that holds the target as a threshold; None where none does."""
+    from scipy.stats import beta  # its import takes longer than a prediction, which needs none of this
+
+    images, order = np.bincount(patient), np.argsort(probability, kind="stable")
+    candidates, first = np.unique(probability[order], return_index=True)
+    missed = np.append(0, np.cumsum(1 / images[patient[order]]))[first]  # in patients, below each candidate
+    holds = beta.ppf(confidence, missed + 1, len(images) - missed) <= 1 - target
+    return float(candidates[holds].max()) if holds.any() else None
 
 
 def threshold_at_sensitivity(truth, probability, target: float) -> float:

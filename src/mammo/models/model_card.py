@@ -179,8 +179,7 @@ def card_json(card: ModelCard) -> str:
 def card_text(card: ModelCard) -> str:
     """MODEL_CARD.md: the card in sentences."""
     height, width = card.image_size
-    calibration, conformal, point = card.calibration, card.conformal, card.operating_point
-    low, high = card.result_rule.uncertain_range
+    calibration = card.calibration
     versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
     counts = "\n".join(
         f"| {split} | {n.patients} | {n.images} | {n.malignant_images} |" for split, n in card.counts.items()
@@ -191,8 +190,6 @@ def card_text(card: ModelCard) -> str:
         for name, metric in card.metrics.items()
         if name not in of_results
     )
-    results = "\n".join(_result_row(card, result) for result in RESULTS)
-    sensitivity = card.metrics["sensitivity"]
     return f"""# Model card
 
 A ResNet50 that predicts {" or ".join(card.class_names)} for one mammogram. For learning and research;
@@ -211,29 +208,8 @@ it is not a medical device and must not be used to diagnose anyone.
 |---|---|---|---|
 {counts}
 
-## Operating point
-
-A probability of {point.threshold:.4f}: {point}.
-
-| sensitivity | |
-|---|---|
-| target | {point.target_sensitivity:.3f} |
-| holds for new patients, {point.confidence:.0%} confidence | {point.held_sensitivity:.3f} |
-| validation images | {point.validation_sensitivity:.3f} |
-| test images | {_with_interval(sensitivity)} |
-
-## Results
-
-Negative below {low:.4f}, positive from {high:.4f} on. Between them, and for images out of distribution, the result is
-uncertain. Prediction sets should cover {conformal.coverage:.0%} of each class: benign remains possible up to
-{conformal.benign_up_to:.4f}, malignant from {conformal.malignant_from:.4f} on.
-
-On the test images, with 95 % intervals:
-
-| result | share of images | share that is right | share of malignant images | share of benign images |
-|---|---|---|---|---|
-{results}
-
+{_operating_point_text(card)}
+{_results_text(card)}
 ## Metrics
 
 Measured on the test patients. Intervals: {card.interval_method}.
@@ -244,6 +220,38 @@ Measured on the test patients. Intervals: {card.interval_method}.
 
 Confusion matrix at the operating point (rows truth, columns predicted; {", ".join(card.class_names)}):
 {[list(row) for row in card.confusion]}
+"""
+
+
+def _operating_point_text(card: ModelCard) -> str:
+    point, sensitivity = card.operating_point, card.metrics["sensitivity"]
+    return f"""## Operating point
+
+A probability of {point.threshold:.4f}: {point}.
+
+| sensitivity | |
+|---|---|
+| target | {point.target_sensitivity:.3f} |
+| holds for new patients, {point.confidence:.0%} confidence | {point.held_sensitivity:.3f} |
+| validation images | {point.validation_sensitivity:.3f} |
+| test images | {_with_interval(sensitivity)} |
+"""
+
+
+def _results_text(card: ModelCard) -> str:
+    conformal, (low, high) = card.conformal, card.result_rule.uncertain_range
+    results = "\n".join(_result_row(card, result) for result in RESULTS)
+    return f"""## Results
+
+Negative below {low:.4f}, positive from {high:.4f} on. Between them, and for images out of distribution, the result is
+uncertain. Prediction sets should cover {conformal.coverage:.0%} of each class: benign remains possible up to
+{conformal.benign_up_to:.4f}, malignant from {conformal.malignant_from:.4f} on.
+
+On the test images, with 95 % intervals:
+
+| result | share of images | share that is right | share of malignant images | share of benign images |
+|---|---|---|---|---|
+{results}
 """
 
 
