@@ -33,7 +33,7 @@ def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: in
     """
     a, b = _same_images(rows_in_split(scored_a, "test"), rows_in_split(scored_b, "test"))
     truth, patients = class_indices(a), a["patient_id"].to_numpy()
-    both = np.stack([probabilities(a, truth), probabilities(b, truth)], axis=1)
+    both = np.stack([probabilities(a), probabilities(b)], axis=1)
     auc_a, auc_b = (float(roc_auc_score(truth, both[:, model])) for model in (0, 1))
     difference = auc_a - auc_b
     placed = placements(truth, both[:, 0]) - placements(truth, both[:, 1])

@@ -72,7 +72,7 @@ def fix_on_validation(scored: pd.DataFrame, target_sensitivity: float = TARGET_S
     """Calibration, operating point and prediction sets, from the validation rows; raises MammoError as `evaluate`."""
     rows = rows_in_split(scored, "validation")
     truth = class_indices(rows)
-    raw = probabilities(rows, truth)
+    raw = probabilities(rows)
     calibration = fit_calibration(truth, raw)
     probability = calibration(raw)
     return FixedOnValidation(
@@ -199,8 +199,8 @@ def positive_predictive_value(sensitivity: float, specificity: float, prevalence
     return true / (true + false) if true + false > 0 else float("nan")
 
 
-def probabilities(rows: pd.DataFrame, truth: np.ndarray) -> np.ndarray:
-    """The column `probability`; raises MammoError where it is absent or none, or the rows are of one class only."""
+def probabilities(rows: pd.DataFrame) -> np.ndarray:
+    """The column `probability` of rows of `rows_in_split`; raises MammoError where it is absent or none."""
     if "probability" not in rows:
         raise MammoError(
             "The manifest has no column probability. Score it first: mammo.predict_manifest(model, manifest)."
@@ -208,8 +208,4 @@ def probabilities(rows: pd.DataFrame, truth: np.ndarray) -> np.ndarray:
     probability = rows["probability"].to_numpy(np.float64)
     if not np.isfinite(probability).all() or probability.min() < 0 or probability.max() > 1:
         raise MammoError("The column probability must lie between 0 and 1.")
-    if truth.min() == truth.max():
-        raise MammoError(
-            f"The {rows['split'].iloc[0]} images are all of one class; both are needed to measure anything."
-        )
     return probability

@@ -121,7 +121,7 @@ def predictions_on_test(scored: pd.DataFrame, fixed: FixedOnValidation) -> TestP
     """The calibrated predictions of the test rows; raises MammoError as `evaluate` does."""
     rows = rows_in_split(scored, "test")
     truth = class_indices(rows)
-    return TestPredictions(truth, fixed.calibration(probabilities(rows, truth)), rows["patient_id"].to_numpy())
+    return TestPredictions(truth, fixed.calibration(probabilities(rows)), rows["patient_id"].to_numpy())
 
 
 class ReliabilityBins(NamedTuple):
