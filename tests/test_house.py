@@ -27,7 +27,7 @@ HOME = {  # a library -> the modules, or packages, that may import it
     "tf2onnx": {"models.runtimes"},
     "ray": {"inference.ray_scoring"},
     "idc_index_data": {"datasets.download"},
-    "requests": {"datasets.download"},
+    "requests": {"datasets.download", "datasets._idc_series"},
 }
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from werkzeug.serving import make_server
 
 import mammo
-from mammo.datasets import cbis_ddsm, cmmd, download
+from mammo.datasets import _idc_series, cbis_ddsm, cmmd, download
 
 CODES = {"CC": "399162004", "MLO": "399368009"}
 SIDE = 600  # of a replica; a file has 360 kB, more than one block
@@ -114,8 +114,8 @@ def three(served, archive, monkeypatch):
     """The server without faults, and CMMD with only its three patients in it."""
     served.files.clear()
     served.status, served.cut, served.slow = {}, {}, 0.0
-    monkeypatch.setattr(download, "BUCKET", served.url + "/{}")
-    monkeypatch.setattr(download, "WAITS_S", (0, 0, 0))
+    monkeypatch.setattr(_idc_series, "BUCKET", served.url + "/{}")
+    monkeypatch.setattr(_idc_series, "WAITS_S", (0, 0, 0))
     for module in (cmmd, cbis_ddsm):
         monkeypatch.setattr(module, "idc_series", archive.get)
     return served
@@ -173,7 +173,7 @@ def test_a_download_of_cmmd_is_read_and_not_fetched_twice(three, tmp_path, expec
         table = cmmd.manifest(root, other_breast="normal", partial=True)
     assert len(table) == expected[0]
     assert set(table["patient_id"]) == set(cmmd_patients())
-    monkeypatch.setattr(download, "BUCKET", "http://127.0.0.1:9/{}")  # nobody is asked
+    monkeypatch.setattr(_idc_series, "BUCKET", "http://127.0.0.1:9/{}")  # nobody is asked
     assert cmmd.download(tmp_path / "CMMD", patients=3) == root
     assert "all of them are there already" in capsys.readouterr().out
     assert sum(three.files.values()) == expected[0]
@@ -219,7 +219,7 @@ def test_too_much_is_refused_with_the_number(three, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_is_said_and_nothing_is_left(three, tmp_path, expected, monkeypatch):
-    real = download.write_atomically
+    real = _idc_series.write_atomically
 
     def full(path, write):
         def fill(part):
@@ -229,7 +229,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_left(three, tmp_path, expec
         real(path, fill)
 
     with monkeypatch.context() as context:
-        context.setattr(download, "write_atomically", full)
+        context.setattr(_idc_series, "write_atomically", full)
         with pytest.raises(mammo.MammoError, match="disk is full"):
             cmmd.download(tmp_path, patients=3)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -286,8 +286,8 @@ def start(folder, archive, url):
     archive["cmmd"].to_pickle(folder / "series.pkl")
     code = f"""
 import pandas as pd
-from mammo.datasets import cmmd, download
-download.BUCKET = {url!r} + "/{{}}"
+from mammo.datasets import _idc_series, cmmd
+_idc_series.BUCKET = {url!r} + "/{{}}"
 cmmd.idc_series = lambda name: pd.read_pickle({str(folder / "series.pkl")!r})
 cmmd.download({str(folder / "CMMD")!r}, patients=3)
 """
@@ -319,7 +319,7 @@ def test_two_calls_at_once(three, archive, tmp_path, expected):
 
 
 def test_without_a_network_one_sentence_says_so_soon(three, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "BUCKET", "http://127.0.0.1:9/{}")
+    monkeypatch.setattr(_idc_series, "BUCKET", "http://127.0.0.1:9/{}")
     with pytest.raises(mammo.MammoError, match="cannot be reached"):
         cmmd.download(tmp_path, patients=3)
     assert download.ANSWER_S < 10

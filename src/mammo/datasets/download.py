@@ -7,8 +7,6 @@
 The package `idc-index-data` lists every series with its size. A series is a folder in a public S3 bucket. The files lie
 in `<collection>/<PatientID>/<study>/<Modality>_<series>/`, as IDC's own client writes them. Each file is written whole
 or not at all, so that a call that was interrupted is simply repeated.
-
-(Choosing, fetching and saying what went wrong belong together: the reason for the module's length.)
 """
 
 from __future__ import annotations
@@ -18,19 +16,17 @@ import hashlib
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import is_abandoned, write_atomically
+from mammo.datasets._idc_series import DamagedError, failure_reason, fetch_series, listing_url
 
-BUCKET = "https://{}.s3.amazonaws.com"
 COLUMNS = [
     "collection_id",
     "PatientID",
@@ -43,15 +39,8 @@ COLUMNS = [
     "crdc_series_uuid",
 ]
 ANSWER_S = 8  # to wait for the first answer, the look-up of the host's name included
-CONNECT_S, READ_S = 10, 60
-WAITS_S = (1, 4, 10)  # before each repetition of a request that failed
 THREADS = 8
-BLOCK = 2**18
 GB = 1e9
-
-
-class _DamagedError(Exception):
-    """The archive does not hold what its index says."""
 
 
 def draw_patients(strata: Mapping[str, str], number: int | None, seed: int) -> list[str]:
@@ -146,7 +135,7 @@ def fetch(folder, series: pd.DataFrame, name: str, notice: str, max_gb: float | 
     )
     if missing:
         _check_room(folder, left, max_gb)
-        _check_answer(_listing_url(missing[0][1]))
+        _check_answer(listing_url(missing[0][1]))
         with tqdm(total=size, initial=size - left, unit="B", unit_scale=True, desc=name) as bar:
             _fetch_all(missing, bar)
     return folder
@@ -183,7 +172,7 @@ def _check_answer(url: str) -> None:
             requests.get(url, timeout=ANSWER_S).raise_for_status()
             said.append("")
         except requests.RequestException as error:
-            said.append(_reason(error))
+            said.append(failure_reason(error))
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
@@ -194,28 +183,23 @@ def _check_answer(url: str) -> None:
         raise MammoError(f"{host} cannot be reached ({reason}). Check the network and its proxy, then repeat the call.")
 
 
-def _reason(error: Exception) -> str:
-    """An HTTP status as the server says it, else the kind of failure: the rest of requests' message is for experts."""
-    response = getattr(error, "response", None)
-    return type(error).__name__ if response is None else f"HTTP {response.status_code}"
-
-
 def _fetch_all(missing: list[tuple], bar: tqdm) -> None:
     """Fetch series in parallel. Damaged ones are named at the end; every other failure stops all of them at once."""
     import requests
 
     stop, damaged = threading.Event(), []
     with ThreadPoolExecutor(THREADS) as pool:
-        running = [pool.submit(_fetch_series, place, row, bar, stop) for place, row in missing]
+        running = [pool.submit(fetch_series, place, row, bar, stop) for place, row in missing]
         try:
             for done in as_completed(running):
                 try:
                     done.result()
-                except _DamagedError as error:
+                except DamagedError as error:
                     damaged.append(str(error))
         except requests.RequestException as error:
             raise MammoError(
-                f"The connection broke down ({_reason(error)}). What is complete stays: repeat the same call to go on."
+                f"The connection broke down ({failure_reason(error)}). What is complete stays: repeat the same call to "
+                "go on."
             ) from None
         except OSError as error:
             raise _not_written(error) from None
@@ -236,84 +220,3 @@ def _not_written(error: OSError) -> MammoError:
         f"{error.filename or 'A file'} cannot be written ({error.strerror or error}). Check the folder and its "
         "permissions, then repeat the same call."
     )
-
-
-def _fetch_series(place: Path, row, bar: tqdm, stop: threading.Event) -> None:
-    """Fetch the files of a series that are not there with their size."""
-    import requests
-
-    for part in place.glob("*.partial"):
-        if is_abandoned(part):
-            part.unlink(missing_ok=True)
-    with requests.Session() as session:
-        sizes = _repeated(lambda: _list_series(session, row), stop)
-        for key, size in sizes.items():
-            path = place / key.rsplit("/", 1)[-1]
-            if path.is_file() and path.stat().st_size == size:
-                bar.update(size)
-                continue
-            url = f"{BUCKET.format(row.aws_bucket)}/{key}"
-            _repeated(lambda path=path, url=url, size=size: _fetch_file(session, url, path, size, bar, stop), stop)
-
-
-def _repeated(ask: Callable, stop: threading.Event):
-    """What `ask` returns. It is asked again where the connection fails or not all bytes come; never once stopped."""
-    import requests
-
-    for wait in (*WAITS_S, None):
-        try:
-            return ask()
-        except requests.HTTPError as error:
-            status = error.response.status_code
-            if status < 500 and status != 429:
-                raise _DamagedError(f"HTTP {status} for {error.response.url}") from None
-            failure = error
-        except (requests.RequestException, _DamagedError) as error:
-            failure = error
-        if wait is None or stop.wait(wait):
-            raise failure
-
-
-def _listing_url(row) -> str:
-    return f"{BUCKET.format(row.aws_bucket)}/?list-type=2&prefix={row.crdc_series_uuid}/"
-
-
-def _list_series(session, row) -> dict[str, int]:
-    """The size of each file of a series, by its key in the bucket."""
-    answer = session.get(_listing_url(row), timeout=(CONNECT_S, READ_S))
-    answer.raise_for_status()
-    try:
-        files = ElementTree.fromstring(answer.content).iterfind("{*}Contents")
-    except ElementTree.ParseError:
-        raise _DamagedError(f"{answer.url} gives no list of files; perhaps a proxy answered") from None
-    sizes = {file.findtext("{*}Key"): int(file.findtext("{*}Size")) for file in files}
-    if (len(sizes), sum(sizes.values())) != (row.instanceCount, row.bytes):
-        raise _DamagedError(
-            f"{row.PatientID} has {len(sizes)} files of {sum(sizes.values()):,} bytes there, its index says "
-            f"{row.instanceCount} of {row.bytes:,}"
-        )
-    return sizes
-
-
-def _fetch_file(session, url: str, path: Path, size: int, bar: tqdm, stop: threading.Event) -> None:
-    """Write a file whole, with the size that the bucket states, or not at all."""
-    received = 0
-
-    def write(part: Path) -> None:
-        nonlocal received
-        with session.get(url, timeout=(CONNECT_S, READ_S), stream=True) as answer, part.open("wb") as file:
-            answer.raise_for_status()
-            for block in answer.iter_content(BLOCK):
-                if stop.is_set():
-                    raise _DamagedError("stopped")
-                file.write(block)
-                received += len(block)
-                bar.update(len(block))
-        if received != size:
-            raise _DamagedError(f"{url} has {received:,} bytes instead of {size:,}")
-
-    try:
-        write_atomically(path, write)
-    except BaseException:
-        bar.update(-received)
-        raise
