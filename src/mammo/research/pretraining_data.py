@@ -16,7 +16,8 @@ from PIL import Image
 from scipy import ndimage
 
 from mammo.core.manifest import CLASS_NAMES
-from mammo.data.preprocessing import CELL, breast_mask, find_breast, mask_on_breast, model_input
+from mammo.data.preprocessing import CELL, find_breast, mask_on_breast, model_input
+from mammo.data.segmentation import breast_mask
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.lesions import CALCIFICATIONS, MASSES, draw_lesion, with_lesion
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
