@@ -145,42 +145,10 @@ def train(net, stage: Stage, folder: Path, workers: int):
     return net
 
 
-def whole_loss(truth, output):
-    """The loss of whole images, the sum of three parts.
-
-    - Cross-entropy of the image: malignant or not.
-    - Cross-entropy of its cells; those with lesions and those of normal tissue weigh the same.
-    - Of the malignant images, how much of the evidence lies outside the cells of malignant lesions.
-
-    Parameters
-    ----------
-    truth : tensor of int (batch, 1 + cells)
-        As from `pretraining_data.whole`.
-    output : tensor (batch, 2 + cells + cells * kinds)
-        As from `network`: probabilities of the image, evidence of each cell, probabilities of all kinds in each cell.
-    """
-    from mammo.core.backend import keras
-
-    ops = keras.ops
-    truth = ops.cast(truth, "int32")
-    image, cells = truth[:, :1], truth[:, 1:]
-    count = cells.shape[1]
-    kinds = ops.reshape(output[:, 2 + count :], (-1, count, len(KINDS)))
-    entropy = -ops.log(ops.take_along_axis(kinds, ops.maximum(cells, 0)[..., None], axis=2)[..., 0] + 1e-7)
-    elsewhere = -ops.log_softmax(output[:, 2 : 2 + count], axis=1)
-
-    def mean(values, where):
-        where = ops.cast(where, values.dtype)
-        return ops.sum(values * where) / (ops.sum(where) + 1e-7)
-
-    probability = ops.take_along_axis(output[:, :2], image, axis=1)
-    of_cells = mean(entropy, cells > 0) + mean(entropy, cells == 0)
-    return ops.mean(-ops.log(probability + 1e-7)) + of_cells + mean(elsewhere, cells >= MALIGNANT_FROM)
-
-
 def compiled(net, stage: Stage):
     """The network with AdamW: a warm-up, then a cosine decay to a hundredth of the stage's rate."""
     from mammo.core.backend import keras
+    from mammo.research.pretraining_model import whole_loss
 
     warm_up = stage.steps // 8
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -191,46 +159,10 @@ def compiled(net, stage: Stage):
     return net
 
 
-def network(image_size, cells: bool, trained=None):
-    """ResNet50 with the kinds of lesions as its output.
-
-    Parameters
-    ----------
-    image_size : (int, int)
-    cells : bool
-        False: the kind of a patch, (batch, kinds). True: the output of `whole_loss`, for whole images.
-    trained : keras.Model, optional
-        Its weights are taken over where layers have the same names.
-
-    Returns
-    -------
-    keras.Model
-    """
-    from mammo.core.backend import keras
-    from mammo.models.gradcam import evidence
-    from mammo.models.resnet50 import FEATURES, LAST_CONVOLUTION, build_model
-    from mammo.models.weights import named_weights, set_named_weights
-
-    model = build_model(weights=None, image_size=image_size, quiet=True)
-    kinds = keras.layers.Dense(len(KINDS), activation="softmax", dtype="float32", name="kinds")
-    if cells:
-        maps = model.get_layer(LAST_CONVOLUTION).output
-        parts = [model.output, *(keras.layers.Flatten(dtype="float32")(x) for x in (evidence(model), kinds(maps)))]
-        output = keras.layers.Concatenate(dtype="float32")(parts)
-    else:
-        output = kinds(model.get_layer(FEATURES).output)
-    net = keras.Model(model.input, output)
-    if trained is not None:
-        set_named_weights(net, named_weights(net) | named_weights(trained))
-    for layer in net.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.98  # the statistics follow within a few hundred steps
-    return net
-
-
 def main(folder: Path, workers: int, precision: str) -> None:
     """Train all stages, each from where it stopped, and write `demo/`."""
     from mammo.core.backend import keras
+    from mammo.research.pretraining_model import network
 
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(SEED % 2**31)
