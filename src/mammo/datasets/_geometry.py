@@ -112,7 +112,6 @@ def place_in_images(
     """
     columns, images = [*PLACE, *box], list(images)
     values = lesions[columns].to_numpy(float, copy=True)
-    across, down = [0, *range(3, len(columns), 2)], [1, *range(4, len(columns), 2)]
     found = {what: set() for what in (SCALED, EMPTY, UNKNOWN, OTHER_ASPECT, OUTSIDE)}
     for value, drawn, size, image in zip(values, drawn_on, sizes, images, strict=True):
         if np.isnan(value[:3]).any():
@@ -124,10 +123,7 @@ def place_in_images(
         else:
             if tuple(drawn or size) != tuple(size):
                 found[SCALED].add(image)
-                scale_y, scale_x = np.divide(size, drawn)
-                value[across] = (value[across] + 0.5) * scale_x - 0.5
-                value[down] = (value[down] + 0.5) * scale_y - 0.5
-                value[2] *= np.sqrt(scale_x * scale_y)
+                _scale(value, drawn, size)
             if not (0 <= value[0] <= size[1] and 0 <= value[1] <= size[0]):
                 found[OUTSIDE].add(image)
             continue
@@ -137,6 +133,15 @@ def place_in_images(
         warn_of(source, what.format(drawing, drawing), names)
     placed = pd.DataFrame(values.round(1), columns=columns, index=lesions.index)
     return lesions.assign(**{column: placed[column] for column in columns})
+
+
+def _scale(place: np.ndarray, drawn, size) -> None:
+    """Bring x, y, radius and the edges of a box, in place, from the pixels of one size to those of another."""
+    scale_y, scale_x = np.divide(size, drawn)
+    across, down = [0, *range(3, len(place), 2)], [1, *range(4, len(place), 2)]
+    place[across] = (place[across] + 0.5) * scale_x - 0.5
+    place[down] = (place[down] + 0.5) * scale_y - 0.5
+    place[2] *= np.sqrt(scale_x * scale_y)
 
 
 def same_aspect(one, other) -> bool:
