@@ -23,7 +23,6 @@ from sklearn.metrics import roc_auc_score
 import mammo
 from mammo.core.manifest import class_indices
 from mammo.data.image_loader import ImageLoader
-from mammo.evaluation.prediction_sets import decisions
 
 PATIENTS, RUNS, TIMED, BATCH = 250, 5, 128, 32
 RUNTIMES = {"ONNX Runtime": ("onnx", "float32")} | {f"OpenVINO, {p}": ("openvino", p) for p in ("float32", "bfloat16")}
@@ -64,13 +63,13 @@ def main() -> None:
                 times[name].append((time.perf_counter() - begun) / len(x))
     truth, first = class_indices(manifest), next(iter(runtimes))
     expected = card.calibration(np.concatenate(found[first]))
-    expected_decisions = decisions(expected, card.threshold, card.conformal)
+    expected_decisions = card.result_rule.decisions(expected)
     print("| runtime | images a second | times Keras | largest difference | other decisions | AUC |")
     print("|---" * 6 + "|")
     for name in runtimes:
         raw = np.concatenate(found[name])
         calibrated = card.calibration(raw)
-        other = (decisions(calibrated, card.threshold, card.conformal) != expected_decisions).any(axis=1)
+        other = (card.result_rule.decisions(calibrated) != expected_decisions).any(axis=1)
         took, ratio = (
             np.array(times[name][1 : RUNS + 1]),
             np.array(times[first][1 : RUNS + 1]) / times[name][1 : RUNS + 1],

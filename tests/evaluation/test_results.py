@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from mammo.evaluation.calibration import Calibration, expit, log_odds
 from mammo.evaluation.prediction_sets import PredictionSetLimits
 from mammo.evaluation.results import RESULTS, ResultRule
 
@@ -13,6 +14,9 @@ RULES = [
     ResultRule(threshold, PredictionSetLimits(0.9, benign_up_to, malignant_from))
     for threshold, benign_up_to, malignant_from in product(LEVELS, LEVELS, LEVELS)
 ]
+
+RULE = ResultRule(0.3, PredictionSetLimits(coverage=0.9, benign_up_to=0.5, malignant_from=0.1))
+CALIBRATION = Calibration("by hand", slope=0.8, intercept=-1.0, prevalence=0.5)
 
 
 def probabilities(rule):
@@ -64,3 +68,29 @@ def test_the_reason_names_what_disagrees():
     below_malignant = ResultRule(0.2, PredictionSetLimits(0.9, benign_up_to=0.9, malignant_from=0.6))
     assert "operating point but below the range of malignant images" in below_malignant.reason(0.345)
     assert "both remain possible" in below_malignant.reason(0.7)
+
+
+def test_decisions_are_the_threshold_and_the_set():
+    expected = [[False, True, False], [False, True, True], [True, True, True], [True, False, True]]
+    np.testing.assert_array_equal(RULE.decisions([0.05, 0.2, 0.3, 0.6]), expected)
+
+
+def test_a_stable_result_stays_the_same_within_the_error():
+    odds = np.linspace(-9, 9, 2001)
+    stable = RULE.is_stable(expit(odds), 0.15, CALIBRATION)
+    for error in np.linspace(-0.15, 0.15, 7):
+        before, after = CALIBRATION(expit(odds)), CALIBRATION(expit(odds + error))
+        same = (before >= RULE.threshold) == (after >= RULE.threshold)
+        same &= (RULE.limits.prediction_set(before) == RULE.limits.prediction_set(after)).all(axis=1)
+        assert same[stable].all()
+        assert np.abs(before - after)[stable].max() <= 0.01
+    assert stable[[0, -1]].all()
+    assert 0.2 < (~stable).mean() < 0.5, "most results are stable"
+
+
+def test_near_a_limit_no_result_is_stable():
+    for limit in (RULE.threshold, RULE.limits.benign_up_to, RULE.limits.malignant_from):
+        odds = (log_odds(limit) - CALIBRATION.intercept) / CALIBRATION.slope
+        near = expit(np.array([odds - 1e-4, odds + 1e-4]))
+        assert not RULE.is_stable(near, 1e-3, CALIBRATION).any()
+    assert RULE.is_stable(np.array([0.02, 0.9999]), 1e-3, CALIBRATION).all()

@@ -10,7 +10,7 @@ import pytest
 
 import mammo
 from mammo.evaluation.calibration import Calibration
-from mammo.evaluation.prediction_sets import PredictionSetLimits, is_stable
+from mammo.evaluation.prediction_sets import PredictionSetLimits
 from mammo.models import runtimes
 from mammo.models.model_card import read_card
 from mammo.models.runtimes import ModelOutputs
@@ -95,7 +95,7 @@ def test_only_unstable_results_are_computed_again(exported, monkeypatch):
 
     monkeypatch.setattr(runtimes, "openvino_runtime", lambda folder, model_id, precision="float32": runtime(precision))
     outputs = mammo.load_classifier(exported, "openvino", "bfloat16").run(probability[:, None, None, None])
-    again = ~is_stable(probability, runtimes.BFLOAT16_ERROR, card.calibration, 0.3, card.conformal)
+    again = ~card.result_rule.is_stable(probability, runtimes.BFLOAT16_ERROR, card.calibration)
     assert calls == [("bfloat16", 250), ("float32", again.sum())]
     assert 0 < again.sum() < 200
     np.testing.assert_array_equal(outputs.probabilities[:, 1], probability)

@@ -64,6 +64,7 @@ def _repeated(ask: Callable, stop: threading.Event):
 
 
 def listing_url(row) -> str:
+    """Where the bucket lists the files of a series, a row of `download.idc_series`."""
     return f"{BUCKET.format(row.aws_bucket)}/?list-type=2&prefix={row.crdc_series_uuid}/"
 
 

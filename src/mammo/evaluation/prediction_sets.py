@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammo.evaluation.calibration import Calibration, check_scored, expit, log_odds
+from mammo.evaluation.calibration import check_scored
 from mammo.evaluation.conformal import conformal_limit
 
 COVERAGE = 0.9
-SAME = 0.01  # a probability that differs by no more counts as the same
 
 
 @dataclass(frozen=True)
@@ -77,21 +76,3 @@ def _limit(nonconformity: np.ndarray, patients: np.ndarray, coverage: float) -> 
     """The nonconformity up to which a new patient's image lies as often as `coverage`; 1 where patients are few."""
     limit, level = conformal_limit(nonconformity, patients, coverage)
     return limit if level >= coverage else 1.0
-
-
-def decisions(probability, threshold: float, limits: PredictionSetLimits) -> np.ndarray:
-    """bool (n, 3): at or above the threshold, and the prediction set, of calibrated probabilities."""
-    probability = np.asarray(probability)
-    return np.column_stack([probability >= threshold, limits.prediction_set(probability)])
-
-
-def is_stable(
-    probability, error: float, calibration: Calibration, threshold: float, limits: PredictionSetLimits
-) -> np.ndarray:
-    """bool (n,): whether the result stays the same if the model's log-odds are wrong by up to `error`.
-
-    The same is: every decision, and the calibrated probability to 0.01. `probability` is before calibration.
-    """
-    lowest, computed, highest = (calibration(expit(log_odds(probability) + shift)) for shift in (-error, 0, error))
-    near = np.maximum(highest - computed, computed - lowest) <= SAME
-    return near & (decisions(lowest, threshold, limits) == decisions(highest, threshold, limits)).all(axis=1)

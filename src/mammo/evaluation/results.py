@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mammo.core.manifest import CLASS_NAMES
+from mammo.evaluation.calibration import Calibration, expit, log_odds
 from mammo.evaluation.prediction_sets import PredictionSetLimits
 
 RESULTS = ("negative", "uncertain", "positive")
+SAME = 0.01  # a probability that differs by no more counts as the same
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,20 @@ class ResultRule:
         """The classes that remain possible: both, where there is a warning about the image."""
         possible = self.limits.prediction_set(probability) | bool(doubts)
         return tuple(name for name, remains in zip(CLASS_NAMES, possible, strict=True) if remains)
+
+    def decisions(self, probability) -> np.ndarray:
+        """bool (n, 3): at or above the operating point, and the prediction set, without a warning about the image."""
+        probability = np.asarray(probability)
+        return np.column_stack([probability >= self.threshold, self.limits.prediction_set(probability)])
+
+    def is_stable(self, probability, error: float, calibration: Calibration) -> np.ndarray:
+        """bool (n,): whether the result stays the same if the model's log-odds are wrong by up to `error`.
+
+        The same is: every decision, and the calibrated probability to 0.01. `probability` is before calibration.
+        """
+        lowest, computed, highest = (calibration(expit(log_odds(probability) + shift)) for shift in (-error, 0, error))
+        near = np.maximum(highest - computed, computed - lowest) <= SAME
+        return near & (self.decisions(lowest) == self.decisions(highest)).all(axis=1)
 
     def reason(self, probability: float, doubts: Sequence[str] = ()) -> str:
         """Why the result is what it is, without a full stop."""

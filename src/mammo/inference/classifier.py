@@ -19,7 +19,6 @@ from mammo.core.manifest import CLASS_NAMES
 from mammo.data.preprocessing import PreparedImage, image_warnings, prepare, preprocessing_version, shape_warning
 from mammo.evaluation.combine_views import combine_views
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
-from mammo.evaluation.prediction_sets import is_stable
 from mammo.inference.out_of_distribution import ood_scores
 from mammo.inference.prediction import Prediction
 from mammo.models import runtimes
@@ -269,13 +268,8 @@ def _unstable_again(fast: runtimes.Runtime, exact: runtimes.Runtime, card: Model
 
     def run(x):
         outputs = fast(x)
-        stable = is_stable(
-            outputs.probabilities[:, 1],
-            runtimes.BFLOAT16_ERROR,
-            card.calibration,
-            card.operating_point.threshold,
-            card.conformal,
-        )
+        probability = outputs.probabilities[:, 1]
+        stable = card.result_rule.is_stable(probability, runtimes.BFLOAT16_ERROR, card.calibration)
         if not stable.all():
             again = exact(x[~stable])
             for name in ("probabilities", "evidence", "texture", "content"):
