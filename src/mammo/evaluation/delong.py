@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from mammo.evaluation.intervals import log_odds_interval
+from mammo.evaluation.intervals import fewest_patients, log_odds_interval, patient_sums, sum_variance
 
 
 def placements(truth, score) -> np.ndarray:
@@ -33,17 +33,13 @@ def clustered_variance(truth, placed, patients) -> float:
     `placed` are placements, or the differences of two models' placements of the same images. Where every patient has
     one image this is DeLong's variance.
     """
-    truth, placed = np.asarray(truth) == 1, np.asarray(placed, np.float64)
-    _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    with_class, off = [], []
-    for part in (truth, ~truth):
-        with_class.append(len(np.unique(patient[part])))
-        off.append(np.bincount(patient[part], (placed - placed[truth].mean())[part], patient.max() + 1) / part.sum())
-    if min(with_class) < 2:
+    if fewest_patients(truth, patients) < 2:
         return float("nan")
-    own = sum(count / (count - 1) * np.sum(part**2) for count, part in zip(with_class, off, strict=True))
-    count = len(off[0])
-    return float(own + 2 * count / (count - 1) * np.sum(off[0] * off[1]))
+    truth, placed, patients = np.asarray(truth) == 1, np.asarray(placed, np.float64), np.asarray(patients)
+    terms = (placed - placed[truth].mean()) / np.where(truth, truth.sum(), (~truth).sum())
+    own = sum(sum_variance(terms[part], patients[part]) for part in (truth, ~truth))
+    malignant, benign = (patient_sums(terms * part, patients) for part in (truth, ~truth))
+    return float(own + 2 * len(benign) / (len(benign) - 1) * np.sum(malignant * benign))
 
 
 def auc_variance(truth, score, patients) -> tuple[float, float]:
@@ -59,6 +55,5 @@ def auc_interval(truth, score, patients) -> list[float] | None:
     with fewer patients (Pepe, The statistical evaluation of medical tests for classification and prediction, 2003,
     5.2). At an AUC of 1 it is Wilson's for as many patients.
     """
-    truth, patients = np.asarray(truth) == 1, np.asarray(patients)
-    fewest = min(len(np.unique(patients[part])) for part in (truth, ~truth))
+    fewest = fewest_patients(truth, patients)
     return log_odds_interval(*auc_variance(truth, score, patients), fewest) if fewest > 1 else None

@@ -69,11 +69,22 @@ def sum_variance(terms, patients) -> np.ndarray:
     -------
     ndarray (...)
     """
-    _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    count = int(patient.max()) + 1
-    by_patient = np.zeros((count, *np.shape(terms)[1:]))
-    np.add.at(by_patient, patient, np.asarray(terms, np.float64))
-    return count / (count - 1) * (by_patient**2).sum(axis=0)
+    sums = patient_sums(terms, patients)
+    return len(sums) / (len(sums) - 1) * (sums**2).sum(axis=0)
+
+
+def patient_sums(terms, patients) -> np.ndarray:
+    """The terms (images, ...) of each patient added up: float64 (patients, ...)."""
+    names, patient = np.unique(np.asarray(patients), return_inverse=True)
+    sums = np.zeros((len(names), *np.shape(terms)[1:]))
+    np.add.at(sums, patient, np.asarray(terms, np.float64))
+    return sums
+
+
+def fewest_patients(truth, patients) -> int:
+    """The number of patients with images of the class that has fewer; `truth` is 1 for malignant, else 0."""
+    truth, patients = np.asarray(truth), np.asarray(patients)
+    return min(len(np.unique(patients[truth == label])) for label in (0, 1))
 
 
 def jackknife_interval(metric, truth, probability, patients, bounded: bool = True) -> list[float] | None:
@@ -98,7 +109,7 @@ def jackknife_interval(metric, truth, probability, patients, bounded: bool = Tru
     """
     truth, probability = np.asarray(truth), np.asarray(probability)
     names, patient = np.unique(np.asarray(patients), return_inverse=True)
-    fewest = min(len(np.unique(patient[truth == label])) for label in (0, 1))
+    fewest = fewest_patients(truth, patient)
     if fewest < 2:
         return None
     count = min(len(names), GROUPS)
