@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cv_data import FEATURES, PATIENTS, TRUTH
 from sklearn.metrics import roc_auc_score
 
 import mammo
@@ -16,17 +17,6 @@ from mammo.research.cross_validation import (
     patient_folds,
 )
 from mammo.research.cv_metrics import cv_metrics
-
-PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
-TRUTH = np.repeat(np.arange(40) % 2, 2)
-RNG = np.random.default_rng(0)
-FEATURES = RNG.normal(size=(80, 6)) + TRUTH[:, None] * [1.5, 0, 0, 0, 0, 0]
-
-
-@pytest.fixture(scope="module")
-def scores():
-    folds = patient_folds(TRUTH, PATIENTS, repeats=3)
-    return cross_validate(LinearClassifier(FEATURES, TRUTH, PATIENTS), folds, len(TRUTH))
 
 
 class RowNumber(CVClassifier):

@@ -2,23 +2,13 @@
 
 import numpy as np
 import pytest
+from cv_data import FEATURES, PATIENTS, TRUTH
 from sklearn.metrics import roc_auc_score
 
 import mammo
 from mammo.evaluation.operating_point import threshold_at_sensitivity
 from mammo.research.cross_validation import CVScores, LinearClassifier, cross_validate, patient_folds
 from mammo.research.cv_metrics import auc_difference, cv_metrics, predicted_positive
-
-PATIENTS = np.repeat([f"P{number:02d}" for number in range(40)], 2)
-TRUTH = np.repeat(np.arange(40) % 2, 2)
-RNG = np.random.default_rng(0)
-FEATURES = RNG.normal(size=(80, 6)) + TRUTH[:, None] * [1.5, 0, 0, 0, 0, 0]
-
-
-@pytest.fixture(scope="module")
-def scores():
-    folds = patient_folds(TRUTH, PATIENTS, repeats=3)
-    return cross_validate(LinearClassifier(FEATURES, TRUTH, PATIENTS), folds, len(TRUTH))
 
 
 def test_the_threshold_does_not_move_with_the_test_scores(scores):
