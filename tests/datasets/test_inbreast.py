@@ -50,6 +50,7 @@ def release(tmp_path, monkeypatch):
         (root / "AllXML" / f"{image}.xml").write_bytes(plistlib.dumps(content))
     counts = {"BI-RADS 1": 1, "BI-RADS 2": 2, "BI-RADS 4": 1, "BI-RADS 5": 1}
     monkeypatch.setattr(inbreast, "PUBLISHED", counts)
+    monkeypatch.setattr(inbreast, "SIZES", (STORED.shape, inbreast.SIZES[1]))
     return root
 
 
@@ -198,6 +199,13 @@ def test_outlines_belong_to_the_images_as_published(release):
         lesions = inbreast.lesions(release)
     assert lesions.loc[0, ["x", "y"]].tolist() == pytest.approx([1100 / 25.6, 2100 / 25.6], abs=0.6)
     assert lesions.loc[1:, "x"].isna().all()
+
+
+def test_outlines_have_no_place_in_an_image_of_another_aspect(release):
+    write_dicom(release / "AllDICOMs" / FILES[0], STORED[:, :110], 14)
+    with pytest.warns(UserWarning, match=r"outlines of another aspect, which get no place: 20586908"):
+        lesions = inbreast.lesions(release)
+    assert lesions["x"].isna().tolist() == [True, True, False, False]
 
 
 def test_in_part_files_may_have_any_names_and_outlines_may_be_missing(release):

@@ -29,6 +29,18 @@ def test_a_mask_in_any_format(write_dicom, write_png, tmp_path):
         np.testing.assert_array_equal(read_mask(path), SPOT > 0)
 
 
+def test_a_mask_is_turned_and_inverted_as_its_file_says(write_dicom, tmp_path):
+    """As `read_mammogram` does with the film."""
+    inverted = write_dicom(255 - SPOT, bits=8, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(read_mask(inverted), SPOT > 0)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name in ("mask.jpg", "mask.png", "mask.tif"):
+        Image.fromarray(SPOT).save(tmp_path / name, exif=turned, **({"quality": 90} if "jpg" in name else {}))
+        np.testing.assert_array_equal(read_mask(tmp_path / name), np.rot90(SPOT, -1) > 0)
+        assert image_size(tmp_path / name) == mammo.read_mammogram(tmp_path / name).image.shape == (150, 120)
+
+
 def test_what_is_no_mask_is_refused(write_png):
     path = write_png(stored(8, np.uint8))
     assert not is_mask(path)

@@ -24,6 +24,7 @@ TOLERANCE = 0.01  # two aspects agree up to this share; whole pixels change that
 PLACE = ["x", "y", "radius"]
 SCALED = "images have {} of another size with the same aspect, which are scaled to the image"
 EMPTY = "images have {} that are empty or missing, and that get no place"
+SWAPPED = "masks cover most of their image, as if black and white were swapped, and get no place"
 UNKNOWN = "images do not say their size, and their {} get no place"
 OTHER_ASPECT = "images have {} of another aspect, which get no place"
 OUTSIDE = "images have {} outside them, and all {} of these images get no place"
@@ -152,18 +153,23 @@ def same_aspect(one, other) -> bool:
 def locate_masks(paths: Sequence, masks: Sequence, names: Sequence[str], source: str, partial: bool) -> pd.DataFrame:
     """x, y and radius in the pixels of each image, from its mask; of a missing mask (None) NaN.
 
+    A mask that covers more than half of its image marks no lesion: no place, and a warning.
     Raises MammoError where a file is no mask; with `partial` such a lesion has no place, and a warning names it.
     """
-    circles, drawn_on = [], []
-    for path in masks:
+    circles, drawn_on, swapped = [], [], []
+    for path, name in zip(masks, names, strict=True):
         try:
             mask = read_mask(path) if path else np.zeros((0, 0), bool)
         except MammoError:
             if not partial:
                 raise
             mask = np.zeros((0, 0), bool)
+        if 2 * np.count_nonzero(mask) > mask.size:
+            swapped.append(name)
+            mask = np.zeros_like(mask)
         circles.append(circle_of_mask(mask))
         drawn_on.append(mask.shape)
+    warn_of(source, SWAPPED, swapped)
     circles = pd.DataFrame(circles, columns=PLACE)
     return place_in_images(circles, drawn_on, sizes_of(paths), names, source, "masks")
 

@@ -270,7 +270,7 @@ def _crops_and_masks(rois: list[list[str]], films: list, names, partial: bool) -
     pairs, doubtful = [], []
     for files, film, name in zip(rois, films, names, strict=True):
         try:
-            pairs.append(_crop_and_mask(files, film))
+            pairs.append(_crop_and_mask(files, film, partial))
         except MammoError:
             if not partial:
                 raise
@@ -280,13 +280,28 @@ def _crops_and_masks(rois: list[list[str]], films: list, names, partial: bool) -
     return pairs
 
 
-def _crop_and_mask(files: list[str], film: str | None) -> tuple[str | None, str | None]:
-    """Which of a lesion's two files is the crop and which the mask, by what they hold."""
-    if len(files) < 2:
-        return None, None
-    masks = [path for path in files if film and image_size(path) == image_size(film)]
+def _crop_and_mask(files: list[str], film: str | None, partial: bool) -> tuple[str | None, str | None]:
+    """Which of a lesion's files is the crop and which the mask, by what they hold; None where there is none.
+
+    With `partial`, one readable file decides about the other, and the film may be unreadable.
+    """
+
+    def ask(question, path: str):
+        try:
+            return question(path)
+        except MammoError:
+            if not partial:
+                raise
+            return None
+
+    size = ask(image_size, film) if film else None
+    masks = [path for path in files if size and ask(image_size, path) == size]
+    unknown: list[str] = []
     if len(masks) != 1:
-        masks = [path for path in files if is_mask(path)]
-    if len(masks) != 1 or len(files) > 2:
+        answers = {path: ask(is_mask, path) for path in files}
+        unknown = [path for path in files if answers[path] is None]
+        masks = [path for path in files if answers[path]] or unknown
+    crops = [path for path in files if path not in masks]
+    if len(masks) > 1 or len(crops) > 1 or (unknown and len(files) == 1):
         raise MammoError(f"Of {' and '.join(files)} none or both look like a mask. Download that folder again.")
-    return next(path for path in files if path != masks[0]), masks[0]
+    return next(iter(crops), None), next(iter(masks), None)

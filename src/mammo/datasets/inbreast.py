@@ -27,8 +27,8 @@ Traps:
 - Names of outlines vary (Asymmetry, Assymetry; Spiculated, Espiculated region), and some calcifications have none
   (Unnamed, Point 1, Point 3). They are brought together here. A calcification can be a single point: radius 0.
 - Some outlines have no points, or points that are no numbers. They are lesions without a place, named in a warning.
-- Outlines are in pixels of the images as published (SIZES). They are scaled to a copy of the same aspect. Where one
-  lies outside its image, all of that image are left without a place.
+- Outlines are in pixels of the images as published (SIZES). They are scaled to a copy of the same aspect, and have no
+  place in an image of another one. Where one lies outside its image, all of that image are left without a place.
 - An outline has no BI-RADS of its own; its label is that of its image.
 """
 
@@ -210,7 +210,7 @@ def _outlines(root: Path, images: pd.DataFrame) -> pd.DataFrame:
         for region in _regions(path) if path.is_file() else []:
             kind = str(region.get("Name", "Unnamed")).strip().lower()
             rows.append({"name": name, "lesion_type": KINDS.get(kind, kind), **_circle(region)})
-            drawn_on.append(next((plate for plate in SIZES if size and same_aspect(plate, size)), None))
+            drawn_on.append(next((plate for plate in SIZES if size and same_aspect(plate, size)), SIZES[0]))
             sizes.append(size)
     rows = pd.DataFrame(rows, columns=["name", "lesion_type", "x", "y", "radius"])
     return place_in_images(rows, drawn_on, sizes, rows["name"], SOURCE, "outlines")

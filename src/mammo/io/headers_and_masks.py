@@ -10,19 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mammo.core.errors import MammoError
 from mammo.io.decoding import START, decoding, read_bytes
 from mammo.io.dicom import looks_like_dicom
 from mammo.io.examination import laterality_of, view_of
+from mammo.io.grey_levels import is_inverted
+from mammo.io.image_files import ORIENTATION
 from mammo.io.mammogram import check_size
 
 NEARLY = 16  # of 255 grey levels; a mask that went through JPEG is not quite black and white
 
 
 def image_size(path) -> tuple[int, int]:
-    """Height and width in pixels; raises MammoError where the file cannot be read or states none."""
+    """Height and width in pixels of the upright image; raises MammoError where the file cannot be read or states none."""
     path = Path(path)
     start = read_bytes(path, START)
     with decoding(path), path.open("rb") as file:
@@ -30,7 +32,8 @@ def image_size(path) -> tuple[int, int]:
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Rows", "Columns"], force=True)
             return int(header.Rows), int(header.Columns)
         with Image.open(file) as picture:
-            return picture.size[::-1]
+            on_its_side = picture.format != "TIFF" and picture.getexif().get(ORIENTATION, 1) > 4  # a TIFF: as upright
+            return picture.size if on_its_side else picture.size[::-1]
 
 
 def side_and_view(path) -> tuple[str | None, str | None]:
@@ -61,9 +64,11 @@ def _values(path) -> np.ndarray:
     data = read_bytes(path)
     with decoding(path):
         if looks_like_dicom(data):
-            return pydicom.dcmread(BytesIO(data), force=True).pixel_array
+            header = pydicom.dcmread(BytesIO(data), force=True)
+            values = header.pixel_array
+            return values.max() - values if is_inverted(header) else values
         with Image.open(BytesIO(data)) as picture:
-            return np.asarray(picture.convert("L"))
+            return np.asarray(ImageOps.exif_transpose(picture).convert("L"))
 
 
 def _black_and_white(values: np.ndarray) -> bool:
