@@ -21,14 +21,17 @@ DOWNLOADS = {  # name of the reader -> folder in MAMMO_DATA
 }
 
 
-@pytest.mark.parametrize("name", DOWNLOADS)
+ROOTS = {name: Path(os.environ.get("MAMMO_DATA", "")) / folder for name, folder in DOWNLOADS.items()}
+
+
+def of_data_set(name):
+    return pytest.param(name, marks=pytest.mark.skipif(not ROOTS[name].is_dir(), reason="not in $MAMMO_DATA"))
+
+
+@pytest.mark.parametrize("name", [of_data_set(name) for name in DOWNLOADS])
 @pytest.mark.filterwarnings("ignore:.*are not in the manifest")
 def test_the_real_data_are_as_published(name):
-    if not os.environ.get("MAMMO_DATA"):
-        pytest.skip("MAMMO_DATA is not set: the real data are not here")
-    root = Path(os.environ["MAMMO_DATA"]) / DOWNLOADS[name]
-    if not root.is_dir():
-        pytest.skip(f"{root} is not there")
+    root = ROOTS[name]
     reader = import_module(f"mammo.datasets.{name}")
     table = reader.manifest(root)  # raises where a file or a count is not as published
     mammo.check_manifest(table)
