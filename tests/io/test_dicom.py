@@ -92,6 +92,44 @@ def test_padding_is_background_and_moves_no_grey_value(write_dicom):
     np.testing.assert_allclose(padded[:, 20:], mammo.read_mammogram(write_dicom(pixels, bits=12)).image[:, 20:])
 
 
+def test_padding_may_need_more_bits_than_the_header_promises(write_dicom):
+    pixels = stored(12)
+    pixels[:, 100:] = 65535
+    film = mammo.read_mammogram(write_dicom(pixels, bits=12, PixelPaddingValue=65535))
+    np.testing.assert_allclose(film.image[:, :100], stored(12)[:, :100] / 4095, atol=1e-6)
+    assert (film.image[:, 100:] == 0).all()
+    assert not film.warnings
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_tissue_as_white_as_the_padding_is_no_padding(kind, write_dicom):
+    """At the edge and within; what is padding has a step around it."""
+    rows, columns = np.mgrid[-1:1:200j, 0:1.4:140j]
+    pixels = (6000 * np.clip(1 - np.hypot(rows, columns), 0, 1)).clip(0, 4095).astype(np.uint16)
+    expected = pixels / 4095
+    pixels[:20] = 4095
+    expected[:20] = 0
+    value = 4095
+    if kind == "MONOCHROME1":
+        pixels, value = 4095 - pixels, 0
+    film = mammo.read_mammogram(write_dicom(pixels, bits=12, PhotometricInterpretation=kind, PixelPaddingValue=value))
+    np.testing.assert_allclose(film.image, expected, atol=1e-6)
+    assert (expected[100:, 0] == 1).any()
+
+
+def test_more_pixels_than_announced_are_a_warning(write_dicom):
+    (warning,) = mammo.read_mammogram(write_dicom(stored(12), bits=12, Rows=120)).warnings
+    assert "more pixels than its header announces" in warning
+
+
+def test_a_photometric_interpretation_in_small_letters(write_dicom):
+    path = write_dicom(stored(12), bits=12)
+    path.write_bytes(path.read_bytes().replace(b"MONOCHROME2 ", b"monochrome 1"))
+    film = mammo.read_mammogram(path)
+    np.testing.assert_allclose(film.image, 1 - stored(12) / 4095, atol=1e-6)
+    assert film.inverted
+
+
 def test_a_range_of_padding_in_monochrome1(write_dicom):
     pixels = np.rint(100 + 900 * RAMP).astype(np.uint16)
     pixels[:, :20], pixels[:, 20:30] = 4095, 4000

@@ -49,6 +49,9 @@ BREASTS = [
     {"StudyDescription": "MAMOGRAFÍA BILATERAL"},
     {"SeriesDescription": "Mammografia"},
     {"ProtocolName": "Mammogram screening"},
+    {"BodyPartExamined": "BREAST_LEFT"},
+    {"BodyPartExamined": "MAMMARY GLAND"},
+    {"BodyPartExamined": "UNKNOWN", "StudyDescription": "Mammo"},
     {"StudyDescription": "маммография"},
     {"StudyDescription": "マンモグラフィ"},
 ]
@@ -83,6 +86,12 @@ def test_other_images_of_the_breast_are_refused(modality, filed_as):
         mammo.read_mammogram(filed_as(modality, BodyPartExamined="BREAST", ViewPosition="CC"))
 
 
+def with_modifier(value, modifier) -> Dataset:
+    item = coded(value)
+    item.ViewModifierCodeSequence = [modifier]
+    return item
+
+
 @pytest.mark.parametrize(
     ("tags", "word"),
     [
@@ -97,12 +106,37 @@ def test_other_images_of_the_breast_are_refused(modality, filed_as):
         ({"PartialViewCodeSequence": [coded("255551008")]}, "partial view"),
         ({"BreastImplantPresent": "YES"}, "implant"),
         ({"ViewCodeSequence": [coded("127457009")]}, "specimen"),
+        ({"SeriesDescription": "L MLO Spot"}, "spot compression"),
+        ({"SeriesDescription": "RMLOS"}, "spot compression"),
+        ({"SeriesDescription": "Zielaufnahme re"}, "spot compression"),
+        ({"SeriesDescription": "Compresión focalizada"}, "spot compression"),
+        ({"SeriesDescription": "R CC MAG 1.8x"}, "magnification"),
+        ({"SeriesDescription": "RMCC"}, "magnification"),
+        ({"ProtocolName": "CC Vergrößerung"}, "magnification"),
+        ({"AcquisitionDeviceProcessingDescription": "Magnificación"}, "magnification"),
+        ({"SeriesDescription": "L CC ID"}, "implant displaced"),
+        ({"SeriesDescription": "Eklund"}, "implant displaced"),
+        ({"SeriesDescription": "LCC rolled"}, "rolled"),
+        ({"SeriesDescription": "Specimen radiograph"}, "specimen"),
+        ({"BodyPartExamined": "SPECIMEN"}, "specimen"),
+        ({"ViewPosition": "CC SPOT"}, "spot compression"),
+        ({"ViewCodeSequence": [coded("X", "cranio-caudal, spot compression")]}, "spot compression"),
+        ({"ViewCodeSequence": [with_modifier("399162004", coded("", "Magnification"))]}, "magnification"),
     ],
     ids=str,
 )
 def test_views_that_are_not_the_usual_ones_are_named(tags, word, write_dicom):
-    (warning,) = mammo.read_mammogram(write_dicom(stored(12), bits=12, **tags)).warnings
+    (warning,) = mammo.read_mammogram(
+        write_dicom(stored(12), SpecificCharacterSet="ISO_IR 192", bits=12, **tags)
+    ).warnings
     assert word in warning
+
+
+@pytest.mark.parametrize(
+    "words", ["L CC", "R-MLO", "LMLO", "RML", "MAMMO MAGENTA", "Screening CC/MLO", "XCCL", "L MLO at 45", "C-View LCC"]
+)
+def test_words_for_usual_views_are_not_remarked_on(words, write_dicom):
+    assert not mammo.read_mammogram(write_dicom(stored(12), bits=12, SeriesDescription=words)).warnings
 
 
 @pytest.mark.parametrize("view", ["CC", "MLO", "ML", "LM", "LMO", "XCCL", "XCCM", "SIO", "FB"])

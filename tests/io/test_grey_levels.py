@@ -116,6 +116,13 @@ def test_rescaling_alone_changes_no_grey_scale(slope, intercept, write_dicom):
     np.testing.assert_allclose(film.image, RAMP, atol=1e-3)
 
 
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 2048, "WindowWidth": 4096}])
+def test_a_slope_of_zero_leaves_the_image(window, write_dicom):
+    film = mammo.read_mammogram(write_dicom(stored(12), bits=12, RescaleSlope=0, RescaleIntercept=0, **window))
+    np.testing.assert_allclose(film.image, RAMP, atol=1e-3)
+    assert "slope of 0" in film.warnings[0]
+
+
 def test_a_negative_slope_inverts(write_dicom):
     film = mammo.read_mammogram(write_dicom(4095 - stored(12), bits=12, RescaleSlope=-1, RescaleIntercept=4095))
     np.testing.assert_allclose(film.image, RAMP, atol=1e-3)
@@ -139,3 +146,14 @@ def test_numbers_that_are_none(text, write_dicom):
     film = mammo.read_mammogram(replaced(path, b"2048.0", text))
     np.testing.assert_allclose(film.image, RAMP, atol=1e-3)
     assert FULL_RANGE in film.warnings[0]
+
+
+def test_the_first_entry_of_a_table_without_its_sign(write_dicom):
+    """-2048 stated as 63488."""
+    path = write_dicom((stored(12).astype(np.int32) - 2048).astype(np.int16), bits=12)
+    header = pydicom.dcmread(path)
+    header.VOILUTSequence = [table(np.arange(4096), 12, first=63488)]
+    header.save_as(path)
+    film = mammo.read_mammogram(path)
+    np.testing.assert_allclose(film.image, RAMP, atol=1e-3)
+    assert not film.warnings

@@ -77,6 +77,55 @@ def test_values_in_the_upper_bits_are_moved_down(read):
     assert not read(stored(12), bits=12, HighBit=15).warnings, "a wrong HighBit moves nothing"
 
 
+def with_overlay_bit(position, data=None):
+    header = Dataset()
+    header.add_new(0x60000102, "US", position)
+    if data is not None:
+        header.add_new(0x60003000, "OW", data)
+    return header
+
+
+@pytest.mark.parametrize(("shift", "position"), [(1, 0), (4, 2), (0, 12), (0, 15)])
+def test_overlays_lie_where_the_header_says(shift, position):
+    """Below the image or above it, also where the overlay has no outline that a step could tell."""
+    header = with_overlay_bit(position)
+    header.BitsStored, header.PixelRepresentation, header.HighBit = 12, 0, 11 + shift
+    pixels = stored(12) << shift
+    values, bits = significant(header, pixels | np.uint16(2**position), False, notes := [])
+    np.testing.assert_array_equal(values, stored(12))
+    assert bits == 12
+    assert notes[0] == f"By its header bits {position} hold overlays; they were left out."
+
+
+def test_overlays_that_are_elsewhere_take_no_bit_of_the_image():
+    for header in (with_overlay_bit(0), with_overlay_bit(13, b"1234")):
+        header.BitsStored, header.PixelRepresentation, header.HighBit = 16, 0, 15
+        np.testing.assert_array_equal(significant(header, stored(16), False, notes := [])[0], stored(16))
+        assert not notes
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(12, np.uint16), (16, np.uint16), (8, np.uint8)])
+def test_unsigned_values_that_the_header_calls_signed(bits, dtype):
+    header = Dataset()
+    header.BitsStored, header.PixelRepresentation = bits, 1
+    pixels = stored(bits, dtype)
+    values, _ = significant(header, pixels.view(f"i{pixels.itemsize}"), False, notes := [])
+    np.testing.assert_array_equal(values, pixels)
+    assert "read unsigned" in notes[0]
+
+
+@pytest.mark.parametrize("fill", [-2048, -2000])
+def test_signed_values_stay_signed(fill):
+    """Also beside a lowest value that fills what is no image."""
+    header = Dataset()
+    header.BitsStored, header.PixelRepresentation = 12, 1
+    pixels = (stored(12).astype(np.int32) - 500).clip(None, 2047).astype(np.int16)
+    pixels[:, 100:] = fill
+    values, _ = significant(header, pixels, False, notes := [])
+    np.testing.assert_array_equal(values, pixels)
+    assert not notes
+
+
 def test_what_lossy_compression_adds_is_cut_to_the_range():
     header = Dataset()
     header.BitsStored, header.PixelRepresentation = 12, 0

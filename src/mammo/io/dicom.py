@@ -19,13 +19,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     RLELossless,
 )
+from scipy import ndimage
 
 from mammo.core.errors import MammoError
 from mammo.io.codecs import LOSSY, decompressed
 from mammo.io.decoding import START, decoding, read_bytes
 from mammo.io.examination import chest_wall_of, laterality_of, shows_breast, spacing_of, special_views, view_of
 from mammo.io.grey_levels import displayed, is_inverted
-from mammo.io.header import integer, items, numbers, text
+from mammo.io.header import integer, items, numbers, text, with_sign
 from mammo.io.mammogram import MAX_PIXELS, Mammogram, check_size, frame_index, grey_from_channels
 from mammo.io.stored_bits import significant
 
@@ -37,6 +38,8 @@ FRAME_GROUPS = (
     "PixelMeasuresSequence",
     "FrameAnatomySequence",
 )
+STEP = 0.1  # of the range, between white padding and what is beside it
+TOO_LONG = "The file holds more pixels than its header announces; those beyond were left out."
 ALL_PADDING = "By its header every pixel is padding; the padding value was left out."
 
 
@@ -58,7 +61,7 @@ def read_dicom(path: Path, frame: int | None) -> Mammogram:
     check_size(path, integer(header, "Columns"), integer(header, "Rows"))
     frames = max(1, integer(header, "NumberOfFrames", 1))
     index = frame_index(path, frame, frames, "frames (tomosynthesis?)", "export the synthetic 2-D view")
-    stored, is_lossy = _stored_values(path, header, index, frames)
+    stored, is_lossy = _stored_values(path, header, index, frames, notes)
     with decoding(path):
         _use_functional_groups(header, index)
     notes += special_views(header)
@@ -68,8 +71,12 @@ def read_dicom(path: Path, frame: int | None) -> Mammogram:
     shape = text(header, "PresentationLUTShape")
     if shape and (shape == "INVERSE") != inverted:
         notes.append(f"The header contradicts itself: {photometric}, but presentation {shape}. The first was believed.")
+    padding = _padding(header, stored, notes)  # before bits are left out: it may need more than the header promises
+    if padding is not None:
+        stored = np.where(padding, stored.dtype.type(0), stored)
     stored, bits = significant(header, stored, is_lossy, notes)
-    padding = _padding(header, stored, notes)
+    if padding is None and ALL_PADDING not in notes:
+        padding = _padding(header, stored, notes)
     image, bits = displayed(header, stored, stored if padding is None else stored[~padding], bits, notes)
     return Mammogram(
         image=image if padding is None else np.where(padding, np.float32(0), image),
@@ -114,6 +121,9 @@ def _fill_in(header, notes: list[str]) -> None:
         if not text(header, tag) or (tag == "BitsStored" and integer(header, tag) == 0):
             header.add_new(tag, dictionary_VR(tag), assumed)
             notes.append(f"{tag} in the header has no value; {assumed} was assumed.")
+    photometric = text(header, "PhotometricInterpretation").replace(" ", "")
+    if photometric in ("MONOCHROME1", "MONOCHROME2"):  # in capitals, which decoders insist on
+        header.PhotometricInterpretation = photometric
 
 
 def _check_inflated_size(path: Path) -> None:
@@ -132,7 +142,7 @@ def _check_inflated_size(path: Path) -> None:
                 raise MammoError(f"{path.name} unpacks to more than any mammogram holds. It was not opened.")
 
 
-def _stored_values(path: Path, header, index: int, frames: int) -> tuple[np.ndarray, bool]:
+def _stored_values(path: Path, header, index: int, frames: int, notes: list[str]) -> tuple[np.ndarray, bool]:
     """The values of one frame as they are stored, (height, width), and whether their compression loses detail."""
     with decoding(path):
         if "TransferSyntaxUID" not in header.file_meta:
@@ -146,6 +156,8 @@ def _stored_values(path: Path, header, index: int, frames: int) -> tuple[np.ndar
             data = get_frame(header.PixelData, index, number_of_frames=frames)
         else:
             stored = pixel_array(header, index=index, correct_unused_bits=False)
+            if not syntax.is_encapsulated and len(header.PixelData) >= frames * stored.nbytes + stored[0].nbytes:
+                notes.append(TOO_LONG)
     if is_compressed:
         stored = decompressed(path, data, syntax, header)
     return grey_from_channels(stored, path) if stored.ndim == 3 else stored, syntax in LOSSY
@@ -166,9 +178,22 @@ def _padding(header, stored: np.ndarray, notes: list[str]) -> np.ndarray | None:
     ends = [*numbers(header, "PixelPaddingValue")[:1], *numbers(header, "PixelPaddingRangeLimit")[:1]]
     if not ends or None in ends:
         return None
-    if integer(header, "PixelRepresentation") == 1:  # some headers state the value without its sign
-        ends = [end - 2**16 if end >= 2**15 and stored.dtype.itemsize == 2 else end for end in ends]
+    ends = [with_sign(header, end) for end in ends]
     padding = (stored >= min(ends)) & (stored <= max(ends))
     if padding.all():
         notes.append(ALL_PADDING)
-    return padding if padding.any() and not padding.all() else None
+    if padding.all() or not padding.any():
+        return None
+    low, high = int(stored.min()), int(stored.max())
+    is_white = min(ends) <= low if is_inverted(header) else max(ends) >= high
+    return _without_tissue(padding, stored, STEP * (high - low)) if is_white else padding
+
+
+def _without_tissue(padding: np.ndarray, stored: np.ndarray, step: float) -> np.ndarray | None:
+    """White padding without the regions that are tissue as white as can be: what is around them is nearly as white."""
+    regions, count = ndimage.label(padding)
+    around = np.where(padding, 0, ndimage.grey_dilation(regions, size=3))
+    each = np.arange(1, count + 1)
+    distance = np.abs(ndimage.mean(stored, around, each) - ndimage.mean(stored, regions, each))
+    kept = np.append(False, distance > step)[regions]
+    return kept if kept.any() else None

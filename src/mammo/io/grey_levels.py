@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mammo.io.header import items, number, numbers, text, value
+from mammo.io.header import items, number, numbers, text, value, with_sign
 from mammo.io.mammogram import LEAST_CONTRAST, SAMPLED, depth_limits, scale_to_unit
 
 NOTHING_SHOWN = "The window in the header cannot be applied or shows nothing; the image is shown at its full range."
 FURTHER_WINDOW = "The first window or table in the header shows nothing of the image; the next one was used."
 NO_SLOPE = "The header has a rescale intercept without a slope; a slope of 1 was used."
+ZERO_SLOPE = "The header has a rescale slope of 0, which leaves no image; a slope of 1 was used."
 LUT_LENGTH = "A table in the header has {} entries, but announces {}; those that are there were used."
 LUT_DEPTH = "A table in the header announces values of {} bits, but they need {}; that was used."
 MODALITY_TABLE = "The modality LUT in the header cannot be applied and was left out."
@@ -74,8 +75,6 @@ def _shown(header, levels: np.ndarray, sample, counted: np.ndarray, bits: int, n
     else:
         limits = depth_limits(counted, notes)
         shown, bits = scale_to_unit(levels, *limits)
-        if slope == 0:
-            shown = np.zeros_like(shown)
     return (1 - shown if inverted != (slope < 0) else shown), bits
 
 
@@ -87,7 +86,10 @@ def is_inverted(header) -> bool:
 def _rescale(header, notes: list[str]) -> tuple[float, float]:
     if numbers(header, "RescaleIntercept") not in ([], [0]) and not numbers(header, "RescaleSlope"):
         notes.append(NO_SLOPE)
-    return number(header, "RescaleSlope", 1, notes), number(header, "RescaleIntercept", 0, notes)
+    slope = number(header, "RescaleSlope", 1, notes)
+    if slope == 0:
+        notes.append(ZERO_SLOPE)
+    return slope or 1, number(header, "RescaleIntercept", 0, notes)
 
 
 def _windows(header, notes: list[str]):
@@ -142,6 +144,7 @@ def _looked_up(header, item, values: np.ndarray, notes: list[str]) -> tuple[np.n
     if len(descriptor) != 3 or None in descriptor or data is None:
         return None
     announced, first, depth = (int(entry) for entry in descriptor)
+    first = with_sign(header, first)
     announced = announced or 2**16
     if isinstance(data, bytes):
         order = "<" if header.original_encoding[1] else ">"

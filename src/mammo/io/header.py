@@ -60,6 +60,11 @@ def integer(header, tag: str, default: int = 0) -> int:
     return int(found[0]) if found and found[0] is not None else default
 
 
+def with_sign(header, value: float) -> float:
+    """A stored value in the header of a signed image: some headers state it without its sign, -2000 as 63536."""
+    return value - 2**16 if integer(header, "PixelRepresentation") == 1 and value >= 2**15 else value
+
+
 def items(header, tag: str) -> list[Dataset]:
     """The items of a sequence; an empty list where there are none."""
     found = value(header, tag)

@@ -24,7 +24,7 @@ NEARLY = 16  # of 255 grey levels; a mask that went through JPEG is not quite bl
 
 
 def image_size(path) -> tuple[int, int]:
-    """Height and width in pixels of the upright image; raises MammoError where the file cannot be read or states none."""
+    """Height and width in pixels, upright; raises MammoError where the file cannot be read or states none."""
     path = Path(path)
     start = read_bytes(path, START)
     with decoding(path), path.open("rb") as file:
