@@ -6,9 +6,11 @@ import imagecodecs
 import numpy as np
 import pydicom
 import tifffile
+from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.dataset import FileDataset as DicomFile
+from scipy import ndimage
 
 LJPEG = Path(__file__).parent / "samples" / "film_12_bits.LJPEG"  # 120 x 130, by Stanford's PVRG codec
 HTJ2K = Path(__file__).parent / "samples" / "ramp_12_bits.j2c"  # 128 x 128, lossless, by OpenJPH's ojph_compress
@@ -125,3 +127,29 @@ SYNTAXES = {  # how it is written, the bits, and the largest error of a pixel
     "JPEG 2000 lossless": (written_by_imagecodecs(jpeg_2000, reversible=True, **j2k), uid.JPEG2000Lossless, 12, 0),
     "JPEG 2000": (written_by_imagecodecs(jpeg_2000, level=60, **j2k), uid.JPEG2000, 12, 50 / 4095),
 }
+
+
+def breakhis_replica(folder, patients: int = 24, pictures: int = 2) -> Path:
+    """Drawn textures in BreakHis' layout; malignant ones have red and blue exchanged, so that their greys are alike."""
+    rng = np.random.default_rng(5)
+    root = Path(folder) / "BreaKHis_v1"
+    for patient in range(patients):
+        letter, word, kind, tumour = [
+            ("B", "benign", "A", "adenosis"),
+            ("B", "benign", "F", "fibroadenoma"),
+            ("M", "malignant", "DC", "ductal_carcinoma"),
+            ("M", "malignant", "MC", "mucinous_carcinoma"),
+        ][patient % 4]
+        slide = f"14-{1000 + patient}AB"
+        for magnification, size in ((40, 3), (100, 5), (200, 8), (400, 12)):
+            place = root / "histology_slides/breast" / word / "SOB" / tumour / f"SOB_{letter}_{kind}_{slide}"
+            place = place / f"{magnification}X"
+            place.mkdir(parents=True)
+            for number in range(1, pictures + 1):
+                nuclei = ndimage.gaussian_filter(rng.standard_normal((115, 175)), size)
+                stained = (nuclei > nuclei.std())[..., None]
+                picture = np.where(stained, (120, 60, 80), (220, 150, 180)) + rng.integers(-15, 15, (115, 175, 1))
+                picture = picture[..., ::-1] if letter == "M" else picture
+                name = f"SOB_{letter}_{kind}-{slide}-{magnification}-{number:03}.png"
+                Image.fromarray(picture.astype(np.uint8)).save(place / name)
+    return root

@@ -56,13 +56,15 @@ def _drawable(text: str) -> str:
 
 def _to_show(image: np.ndarray) -> np.ndarray:
     """An image or a mask, averaged over squares until its longer side is about `SHOWN`; float32."""
+    if image.ndim == 3:
+        return np.stack([_to_show(channel) for channel in np.moveaxis(image, 2, 0)], axis=2)
     factor = max(1, round(max(image.shape) / SHOWN))
     return np.asarray(Image.fromarray(np.asarray(image, np.float32)).reduce(factor))
 
 
 @_as_words
 def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
-    """Images (height, width) in [0, 1] in a grid; `outlines` are masks whose border is drawn, or None."""
+    """Images, (height, width) or (height, width, 3) in [0, 1], in a grid; `outlines` are masks to be drawn, or None."""
     rows = -(-len(images) // columns)
     tall = max(image.shape[0] / image.shape[1] for image in images)
     figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, (2.6 * tall + 0.3) * rows), squeeze=False)
@@ -238,8 +240,10 @@ def prediction(
     original, mask, breast, heatmap = (_to_show(image) for image in (original, mask, breast, heatmap))
     figure, axes = plt.subplots(1, 4, figsize=(12, 5.2), width_ratios=[1, 1, 1, 0.45], layout="constrained")
     axes[0].imshow(original, cmap="gray", vmin=0, vmax=1)
-    axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)
-    axes[0].set_title("as read, breast outlined", fontsize=10)
+    outlined = mask.min() < mask.max()
+    if outlined:
+        axes[0].contour(mask, levels=[0.5], colors=BENIGN_COLOUR, linewidths=1)
+    axes[0].set_title("as read, breast outlined" if outlined else "as read", fontsize=10)
     axes[1].imshow(breast, cmap="gray", vmin=0, vmax=1)
     axes[1].set_title("model input (mirrored)" if mirrored else "model input", fontsize=10)
     axes[2].imshow(original, cmap="gray", vmin=0, vmax=1)

@@ -1,10 +1,13 @@
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+from files import breakhis_replica
 from PIL import Image
 
 import mammo
+from mammo.data.image_loader import ImageLoader, augment, load_images
 from mammo.datasets import breakhis
 
 NAMES = [
@@ -57,9 +60,100 @@ def test_what_is_short_is_counted_and_what_is_strange_named(root):
         breakhis.manifest(root, partial=True)
 
 
-def test_these_are_no_mammograms_and_are_refused_as_such(root):
+def test_pictures_are_taken_whole_and_in_colour(root):
+    table = breakhis.manifest(root, partial=True)
+    assert set(table["image_kind"]) == {"micrograph"}
+    (x,) = load_images(table[:1], (60, 84))
+    assert x.shape == (60, 84, 3)
+    np.testing.assert_allclose(x[:, :70], np.broadcast_to(np.float32([200, 90, 160]) / 255, (60, 70, 3)), atol=1e-6)
+    assert not x[:, 70:].any(), "the aspect is kept and the rest padded"
+
+
+def test_only_micrographs_are_mirrored_when_augmented():
+    left = np.zeros((64, 64, 3), np.float32)
+    left[:, :16] = (0.9, 0.3, 0.6)
+    for channels, sides in ((3, {True, False}), (1, {True})):
+        images = [augment(left[..., :channels], np.random.default_rng(seed)) for seed in range(20)]
+        assert {bool(x[:, :32].sum() > x[:, 32:].sum()) for x in images} == sides
+        assert all(x.shape == (64, 64, channels) for x in images)
+    assert images[0].max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_the_kinds_are_not_mixed(root, demo):
+    micrographs = breakhis.manifest(root, partial=True)
+    with pytest.raises(mammo.MammoError, match="one table for each kind"):
+        ImageLoader(pd.concat([micrographs, demo]), (64, 64))
     with pytest.raises(mammo.MammoError, match="colour"):
-        mammo.read_mammogram(breakhis.manifest(root, partial=True)["path"][0])
+        mammo.read_mammogram(micrographs["path"][0])
+    with pytest.raises(mammo.MammoError, match="Unknown kinds of images 'x-ray'"):
+        mammo.check_manifest(demo.assign(image_kind="x-ray"))
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory):
+    """192 pictures of 24 patients; hue tells the classes apart, and grey does not."""
+    table = breakhis.manifest(breakhis_replica(tmp_path_factory.mktemp("replica")), partial=True)
+    return mammo.split_by_patient(table, (0.5, 0.25, 0.25))
+
+
+@pytest.fixture(scope="module")
+def trained(replica, tmp_path_factory):
+    """The folder of a classifier of micrographs, and its report. Demo weights have only seen greys."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = mammo.build_model(None, (64, 96), quiet=True, channels=3)
+    mammo.train_head(model, replica, epochs=20, n_augmentations=1)
+    mammo.fine_tune(model, replica[replica["magnification"] == 40], epochs=1, n_augmentations=0)
+    report = mammo.evaluate(mammo.predict_manifest(model, replica))
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    mammo.save_classifier(folder, model, report, ood_detector=mammo.fit_ood_detector(model, replica))
+    return folder, report
+
+
+@pytest.mark.training
+def test_micrographs_are_trained_on_saved_and_predicted(replica, trained, tmp_path):
+    folder, report = trained
+    assert report["auc"] > 0.95, "colour is all that tells them apart"
+    classifier = mammo.load_classifier(folder)
+    assert (classifier.card.image_kind, classifier.card.channels) == ("micrograph", 3)
+    text = (folder / "MODEL_CARD.md").read_text()
+    assert "for one micrograph" in text
+    assert "64 x 96, RGB" in text
+    classifier.warm_up()
+    test = replica[replica["split"] == "test"]
+    predictions = [classifier.predict(path) for path in test["path"][:4]]
+    assert not [text for each in predictions for text in each.warnings if "out of distribution" not in text]
+    figure = mammo.notebook.figure_of(predictions[0])
+    figure.canvas.draw()
+    mammo.plots.close()
+    for path in test["path"][:4]:
+        shutil.copy(path, tmp_path)
+    scores = mammo.score_folder(tmp_path, tmp_path / "scores.csv", classifier).set_index("file")
+    for each in predictions:
+        assert scores["probability"][each.mammogram.file] == pytest.approx(each.probability, abs=1e-4)
+        assert scores["result"][each.mammogram.file] == each.result
+
+
+@pytest.mark.training
+def test_a_classifier_refuses_files_of_the_other_kind(replica, trained, classifier, demo, write_dicom, image):
+    micrographs = mammo.load_classifier(trained[0])
+    dicom = write_dicom((image * 4095).astype(np.uint16), bits=12)
+    for path, reason in ((demo["path"][0], "has only greys"), (dicom, "is DICOM")):
+        with pytest.raises(mammo.MammoError, match=f"{reason}, and a micrograph is a colour picture"):
+            micrographs.predict(path)
+    with pytest.raises(mammo.MammoError, match="is a colour picture, and a mammogram has only greys"):
+        classifier.predict(replica["path"][0])
+
+
+@pytest.mark.training
+def test_a_model_of_the_other_kind_is_refused(replica, trained, model, tmp_path):
+    with pytest.raises(mammo.MammoError, match=r"has micrographs, and the model takes 1 channels.*channels=3"):
+        mammo.train_head(model, replica, epochs=1)
+    with pytest.raises(mammo.MammoError, match="has micrographs, and the model takes 1"):
+        mammo.predict_manifest(model, replica)
+    with pytest.raises(mammo.MammoError, match="kind micrograph, and the model takes 1"):
+        mammo.save_classifier(tmp_path / "model", model, trained[1])
 
 
 def test_what_other_programs_leave_is_no_data(root, leave_junk):

@@ -133,7 +133,7 @@ def test_an_interrupted_table_is_continued(films, classifier, tmp_path, monkeypa
 
 def test_a_finished_table_is_not_scored_again(films, classifier, tmp_path, monkeypatch):
     first = mammo.score_folder(films, tmp_path / "scores.csv", classifier)
-    monkeypatch.setattr(module, "prepare", None)
+    monkeypatch.setattr(mammo.Classifier, "prepare", None)
     pd.testing.assert_frame_equal(mammo.score_folder(films, tmp_path / "scores.csv", classifier), first)
 
 
@@ -144,7 +144,7 @@ def test_files_may_have_any_name(films, classifier, tmp_path, monkeypatch):
         shutil.copy(films / "0.png", folder / name)
     first = mammo.score_folder(folder, tmp_path / "new" / "scores.csv", classifier)
     assert sorted(first["file"]) == [r"M\udcfcller.png", "NA"]
-    monkeypatch.setattr(module, "prepare", None)
+    monkeypatch.setattr(mammo.Classifier, "prepare", None)
     pd.testing.assert_frame_equal(mammo.score_folder(folder, tmp_path / "new" / "scores.csv", classifier), first)
 
 
@@ -154,7 +154,7 @@ def test_a_table_from_a_machine_that_decomposes_letters_is_continued(films, clas
     shutil.copy(films / "0.png", folder / unicodedata.normalize("NFC", "Müller.png"))
     mammo.score_folder(folder, path, classifier)
     path.write_text(unicodedata.normalize("NFD", path.read_text(encoding="utf-8")), encoding="utf-8")
-    monkeypatch.setattr(module, "prepare", None)
+    monkeypatch.setattr(mammo.Classifier, "prepare", None)
     assert len(mammo.score_folder(folder, path, classifier)) == 1
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from files import breakhis_replica
 
 import mammo
 from mammo.core.manifest import class_indices
@@ -179,3 +180,13 @@ def test_kinds_are_for_the_data_set_that_has_them(demo, monkeypatch):
     with pytest.raises(mammo.MammoError, match="20 patients are in training and in test"):
         benchmark.run(benchmark.parse_arguments(given))
     assert asked == {"cbis_ddsm": "mass", "inbreast": None}
+
+
+def test_micrographs_by_magnification(run, cache, tmp_path):
+    """Folds by patient, a row for each magnification; no radiomics, which are of greys."""
+    root = breakhis_replica(tmp_path, patients=16, pictures=1)
+    found = run("--root", str(root), "--partial", "--by", "magnification", data="breakhis", weights=["random"])
+    assert found["of"].tolist() == ["images", "40", "100", "200", "400"]
+    assert found["cases"].tolist() == [64, 16, 16, 16, 16]
+    assert set(found["features"]) == {"ResNet50, random"}
+    assert found["auc"].min() > 0.9, "colour tells the classes apart"

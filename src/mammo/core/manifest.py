@@ -5,7 +5,8 @@
 
 Columns: `path, label, patient_id, laterality, view, split, source` and, where known, `lesion_type, density,
 mask_path, x, y, radius` (pixels of the file; x to the right, y down). `label` is `benign`, `malignant` or
-`normal`. Paths are relative to the CSV's folder on disk and absolute in memory. Where there is a column `patch_size`, a
+`normal`. `image_kind` is `mammogram`, also where there is no such column, or `micrograph` (colour microscopy).
+Paths are relative to the CSV's folder on disk and absolute in memory. Where there is a column `patch_size`, a
 row is not a whole image but the square of that side (pixels) around x, y: `lesion_patches` makes such a table.
 
 Patient ids are compared as text (`patient_ids`): 1, 1.0, "1" and "1.0" are one patient. "01" is another one, and so is
@@ -32,6 +33,7 @@ CLASS_NAMES = ("benign", "malignant")
 LABELS = (*CLASS_NAMES, "normal")
 GRAVITY = ("normal", "benign", "malignant")
 SPLITS = ("train", "validation", "test")
+IMAGE_KINDS = {"mammogram": 1, "micrograph": 3}  # channels of the model's input
 NEEDED = ("path", "label", "patient_id")
 PATH_COLUMNS = ("path", "mask_path")
 PATCH = ("x", "y", "patch_size")
@@ -119,6 +121,8 @@ def check_manifest(manifest: pd.DataFrame) -> None:
         if len(empty):
             raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
     _check_words(manifest["label"], LABELS, "labels")
+    if "image_kind" in manifest:
+        _check_words(manifest["image_kind"].dropna(), tuple(IMAGE_KINDS), "kinds of images")
     if not manifest["path"].map(lambda path: isinstance(path, str | Path)).all():
         raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
     names = manifest.assign(path=manifest["path"].map(lambda path: normalized(str(path))))
@@ -141,6 +145,18 @@ def _check_words(values: Iterable, known: tuple[str, ...], what: str) -> None:
     strange = sorted({repr(value) for value in values if not (isinstance(value, str) and value in known)})
     if strange:
         raise MammoError(f"Unknown {what} {', '.join(strange)}; use {', '.join(known)}.")
+
+
+def image_kind(manifest: pd.DataFrame) -> str:
+    """What all images of a manifest are, one of IMAGE_KINDS.
+
+    Raises MammoError where they are of several kinds: a model takes images of one kind.
+    """
+    kinds = set(manifest["image_kind"].fillna("mammogram")) if "image_kind" in manifest else {"mammogram"}
+    _check_words(kinds, tuple(IMAGE_KINDS), "kinds of images")
+    if len(kinds) > 1:
+        raise MammoError("The manifest has mammograms and micrographs. Use one table for each kind of image.")
+    return kinds.pop()
 
 
 def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: int = 0) -> pd.DataFrame:

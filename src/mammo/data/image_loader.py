@@ -23,8 +23,8 @@ from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
 from mammo.core.files import find_files, sha256_of
-from mammo.core.manifest import patches_of
-from mammo.data.preprocessing import prepare, preprocessing_version
+from mammo.core.manifest import IMAGE_KINDS, image_kind, patches_of
+from mammo.data.preprocessing import by_channel, prepare, preprocessing_version
 
 WORKERS = min(8, os.cpu_count() or 1)  # each holds an image of full size
 TURN, MOVE, NEARER = np.radians(15), 0.05, 0.1
@@ -48,7 +48,7 @@ class ImageLoader:
     def __init__(self, manifest: pd.DataFrame, image_size, n_augmentations=0, seed: int = 0):
         self.paths = find_files(manifest["path"])
         self.patches = patches_of(manifest)
-        self.image_size, self.seed = tuple(image_size), seed
+        self.image_size, self.seed, self.image_kind = tuple(image_size), seed, image_kind(manifest)
         versions = np.broadcast_to(n_augmentations, len(self.paths)) + 1
         self.rows = np.repeat(np.arange(len(self.paths)), versions)
         """The row of the manifest that each item comes from."""
@@ -59,7 +59,7 @@ class ImageLoader:
         return len(self.rows)
 
     def __getitem__(self, items) -> np.ndarray:
-        """float32 (items, height, width, 1) in [0, 1]; raises one MammoError for all files that cannot be used."""
+        """float32 (items, height, width, channels) in [0, 1]; raises one MammoError for all files it cannot use."""
         wanted = np.atleast_1d(items)
         rows = sorted(set(self.rows[wanted]))
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -71,7 +71,8 @@ class ImageLoader:
 
     def _read(self, row: int):
         try:
-            return prepare(self.paths[row], self.image_size, patch=self.patches[row]).model_input
+            prepared = prepare(self.paths[row], self.image_size, patch=self.patches[row], image_kind=self.image_kind)
+            return prepared.model_input
         except MammoError as error:
             return error
 
@@ -107,25 +108,36 @@ def _sha256(path: Path) -> str:
 def augment(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What a radiographer could have changed in an image (height, width, 1): upside down, turned, moved, nearer.
 
-    The chest wall stays on the left, where prediction will find it too.
+    The chest wall stays on the left, where prediction will find it too. Micrographs, (height, width, 3), have no such
+    side and are mirrored, too.
     """
-    height, width, _ = x.shape
+    height, width, channels = x.shape
     angle, scale = rng.uniform(-TURN, TURN), rng.uniform(1 - NEARER, 1 + NEARER)
     upside_down = -1 if rng.random() < 0.5 else 1
     across, down = rng.uniform(-MOVE, MOVE, 2) * (width, height)
+    mirrored = -1 if channels == 3 and rng.random() < 0.5 else 1
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     # Where each place of the result lies in the image, both counted from the middle.
-    matrix = np.array([[cos, -sin * upside_down], [sin, cos * upside_down]])
+    matrix = np.array([[cos, -sin], [sin, cos]]) * (mirrored, upside_down)
     middle = np.array([width, height]) / 2
     first, second = middle + np.array([across, down]) - matrix @ middle
     terms = (*matrix[0], first, *matrix[1], second)
-    changed = Image.fromarray(x[..., 0]).transform((width, height), Image.AFFINE, terms, Image.BILINEAR)
-    return np.asarray(changed)[..., None]
+    return by_channel(x, lambda channel: channel.transform((width, height), Image.AFFINE, terms, Image.BILINEAR))
 
 
 def load_images(manifest: pd.DataFrame, image_size) -> np.ndarray:
-    """The inputs for all rows of a small manifest, float32 (rows, height, width, 1) in [0, 1]."""
+    """The inputs for all rows of a small manifest, float32 (rows, height, width, channels) in [0, 1]."""
     return ImageLoader(manifest, image_size)[np.arange(len(manifest))]
+
+
+def check_image_kind(network, source) -> None:
+    """Raise MammoError where a network takes another number of channels than the images of an ImageLoader have."""
+    takes = network.input_shape[-1]
+    if isinstance(source, ImageLoader) and takes != IMAGE_KINDS[source.image_kind]:
+        raise MammoError(
+            f"The manifest has {source.image_kind}s, and the model takes {takes} channels. Build the model with "
+            f"channels={IMAGE_KINDS[source.image_kind]}, or choose another manifest."
+        )
 
 
 def prefetch(read: Callable, parts: Iterable) -> Iterator[tuple]:
@@ -173,5 +185,6 @@ def _or_error(source, part):
 
 def predict_batches(model, source, batch_size: int, title: str) -> np.ndarray:
     """A Keras model's output for every item of `source` (inputs, or an array), in inference mode."""
+    check_image_kind(model, source)
     parts = in_batches(source, np.arange(len(source)), batch_size, title)
     return np.concatenate([np.asarray(model.predict_on_batch(values), np.float32) for _, values in parts])

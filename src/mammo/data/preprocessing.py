@@ -4,12 +4,13 @@
     x = model_input(breast.image, image_size=(224, 224))
 
 The breast is the largest bright region that is neither a label nor a film border, cut out, everything
-around it set to 0, and mirrored so that the chest wall is on the left. Training and prediction both go
-through `prepare`, so there is no second preprocessing to disagree with.
+around it set to 0, and mirrored so that the chest wall is on the left. A micrograph is taken whole, in colour. Training
+and prediction both go through `prepare`, so there is no second preprocessing to disagree with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,7 +19,7 @@ from PIL import Image
 
 from mammo.core.errors import MammoError
 from mammo.data.segmentation import segment_breast
-from mammo.io import Mammogram, read_mammogram
+from mammo.io import Mammogram, read_mammogram, read_micrograph
 
 RECIPE = 3  # raise it whenever the same file would give another model input, also after a change of segmentation
 LIBRARIES = ("imagecodecs", "numpy", "pillow", "pydicom", "scipy", "tifffile")  # what decodes and resizes pixels
@@ -29,10 +30,11 @@ CELL = 32  # pixels of the model's input to one cell of its last map; cell i is 
 
 @dataclass(frozen=True)
 class Breast:
-    """The breast cut out of a mammogram, chest wall on the left."""
+    """The breast cut out of a mammogram, chest wall on the left; or a whole micrograph."""
 
     image: np.ndarray
-    """float32 (height, width) in [0, 1], 0 outside the breast, its 99.5th percentile scaled to 1."""
+    """float32 (height, width) in [0, 1], 0 outside the breast, its 99.5th percentile scaled to 1. Of a micrograph the
+    colours as read, (height, width, 3)."""
     box: tuple[int, int, int, int]
     """First row, first column, row after the last, column after the last, in the original image."""
     mirrored: bool
@@ -62,6 +64,12 @@ def find_breast(image: np.ndarray) -> Breast:
     return Breast(image=cut, box=box, mirrored=mirrored, mask=mask, second_region=second_region)
 
 
+def whole_image(image: np.ndarray) -> Breast:
+    """A micrograph in place of a breast: all of it, as it was read."""
+    height, width = image.shape[:2]
+    return Breast(image=image, box=(0, 0, height, width), mirrored=False, mask=np.ones((height, width), bool))
+
+
 def _chest_wall_is_right(mask: np.ndarray) -> bool:
     """The chest wall is the side of the image along which the breast is longer."""
     columns = np.flatnonzero(mask.any(axis=0))
@@ -74,25 +82,31 @@ def _chest_wall_is_right(mask: np.ndarray) -> bool:
 def model_input(breast: np.ndarray, image_size) -> np.ndarray:
     """Shrink or enlarge a breast to fit `(height, width)`, aspect ratio kept, padded with 0 right and below.
 
-    Returns float32 (height, width, 1) in [0, 1]. Shrinking averages areas, so fine bright detail is
-    dimmed but never skipped.
+    Returns float32 (height, width, 1) in [0, 1], of colours (height, width, 3). Shrinking averages areas, so fine
+    bright detail is dimmed but never skipped.
     """
-    height, width = image_size
-    scale = min(height / breast.shape[0], width / breast.shape[1])
-    rows, columns = (
-        max(1, min(limit, round(side * scale))) for limit, side in zip(image_size, breast.shape, strict=True)
-    )
+    shape = breast.shape[:2]
+    scale = min(limit / side for limit, side in zip(image_size, shape, strict=True))
+    rows, columns = (max(1, min(limit, round(side * scale))) for limit, side in zip(image_size, shape, strict=True))
     filter_ = Image.BOX if scale < 1 else Image.BILINEAR
-    fitted = np.asarray(Image.fromarray(breast).resize((columns, rows), filter_))
-    padded = np.zeros((height, width, 1), np.float32)
-    padded[:rows, :columns, 0] = np.clip(fitted, 0, 1)
+    fitted = by_channel(breast, lambda channel: channel.resize((columns, rows), filter_))
+    fitted = np.clip(fitted, 0, 1).reshape(rows, columns, -1)
+    padded = np.zeros((*image_size, fitted.shape[2]), np.float32)
+    padded[:rows, :columns] = fitted
     return padded
+
+
+def by_channel(image: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """Change each channel of a float32 image, (height, width) or (height, width, channels): Pillow takes one only."""
+    if image.ndim == 2:
+        return np.asarray(change(Image.fromarray(image)))
+    return np.stack([by_channel(channel, change) for channel in np.moveaxis(image, 2, 0)], axis=2)
 
 
 def on_original(values: np.ndarray, breast: Breast) -> np.ndarray:
     """A map over the model's input, float (height, width), where the original shows the same; 0 outside the box."""
-    scale = min(side / of_breast for side, of_breast in zip(values.shape, breast.image.shape, strict=True))
-    height, width = breast.image.shape
+    height, width = breast.image.shape[:2]
+    scale = min(values.shape[0] / height, values.shape[1] / width)
     part = Image.fromarray(values.astype(np.float32))
     stretched = np.asarray(part.resize((width, height), Image.BILINEAR, box=(0, 0, width * scale, height * scale)))
     original = np.zeros(breast.mask.shape, np.float32)
@@ -135,9 +149,13 @@ def side_warning(mammogram: Mammogram, breast: Breast) -> str | None:
 def shape_warning(breast: Breast) -> str | None:
     """A warning where what was found is not breast-shaped: straight along the chest wall, a nipple opposite.
 
+    None for a micrograph.
+
     Of 577 real mammograms 575 keep both limits: along the chest wall at least .76 of the rows are breast, along
     the other side at most .33 (`benchmarks/breast.py`). Slices of CT are round; most photographs fill the frame.
     """
+    if breast.image.ndim == 3:
+        return None
     if breast.second_region > TWO_BREASTS:
         return "Beside the breast is another region of similar size: are there several mammograms in one picture?"
     top, left, bottom, right = breast.box
@@ -165,7 +183,7 @@ def cut_patch(breast: Breast, x: float, y: float, side: float) -> np.ndarray:
     """
     size = max(1, round(side))
     left, top = (round(centre + 0.5 - size / 2) for centre in place_on_breast(breast, x, y))
-    return np.asarray(Image.fromarray(breast.image).crop((left, top, left + size, top + size)))
+    return by_channel(breast.image, lambda channel: channel.crop((left, top, left + size, top + size)))
 
 
 def preprocessing_version() -> str:
@@ -187,10 +205,10 @@ class PreparedImage:
     mammogram: Mammogram
     breast: Breast
     model_input: np.ndarray
-    """float32 (height, width, 1) in [0, 1]."""
+    """float32 (height, width, 1) in [0, 1], of a micrograph (height, width, 3)."""
 
 
-def prepare(path, image_size, frame: int | None = None, patch=None) -> PreparedImage:
+def prepare(path, image_size, frame: int | None = None, patch=None, image_kind: str = "mammogram") -> PreparedImage:
     """File -> model input: the one path, for training and prediction.
 
     Parameters
@@ -202,16 +220,22 @@ def prepare(path, image_size, frame: int | None = None, patch=None) -> PreparedI
         Of a file with several frames, counted from 0.
     patch : (float, float, float), optional
         x, y and side of a square, in pixels of the file: the input then shows what lies in there instead of the breast.
+    image_kind : "mammogram" or "micrograph"
+        In a micrograph no breast is looked for.
 
     Raises
     ------
     MammoError
-        Where the file cannot be read or shows no breast.
+        Where the file cannot be read, is of another kind, or shows no breast.
     """
-    mammogram = read_mammogram(path, frame)
-    try:
-        breast = find_breast(mammogram.image)
-    except MammoError as error:
-        raise MammoError(f"{mammogram.file}: {error}") from None
+    if image_kind == "micrograph":
+        mammogram = read_micrograph(path, frame)
+        breast = whole_image(mammogram.image)
+    else:
+        mammogram = read_mammogram(path, frame)
+        try:
+            breast = find_breast(mammogram.image)
+        except MammoError as error:
+            raise MammoError(f"{mammogram.file}: {error}") from None
     shown = breast.image if patch is None else cut_patch(breast, *patch)
     return PreparedImage(mammogram, breast, model_input(shown, image_size))

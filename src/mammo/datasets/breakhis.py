@@ -1,12 +1,19 @@
-"""BreakHis, 7,909 microscope pictures of breast tumours. Another kind of image: only the manifest is for them.
+"""BreakHis, 7,909 micrographs of breast tumours: stained slices in colour, 700 x 460 pixels, not mammograms.
 
     from mammo.datasets import breakhis
     manifest = breakhis.manifest("BreaKHis_v1")                       # all four magnifications
     manifest = breakhis.manifest("BreaKHis_v1", magnification=40)
 
-These are stained slices in colour, 700 x 460 pixels, not mammograms. `mammo.read_mammogram` and all that builds on
-it refuse colour pictures, and rightly. Load these with `PIL.Image.open(path)` or `keras.utils.image_dataset_from_
-directory`, and keep from here what is the same for every kind of image: `mammo.split_by_patient`, `mammo.evaluate`.
+The column `image_kind` says `micrograph`. So no breast is looked for and nothing is turned grey: pictures are resized
+with their aspect kept, in RGB. Training, evaluation, saving and prediction are those of mammograms, with a model of
+three channels:
+
+    manifest = mammo.split_by_patient(manifest)
+    model = mammo.build_model("imagenet", image_size=(224, 336), channels=3)
+    mammo.train_head(model, manifest)
+
+`python -m mammo.research.benchmark breakhis --root BreaKHis_v1 --by magnification` has folds by patient, and a row for
+each magnification. `mammo.read_mammogram` refuses these pictures; `mammo.io.read_micrograph` reads them.
 
 Licence: the sources contradict each other, research without commerce or CC BY 4.0; go by the page of the owner.
 Download from https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/. Cite: F Spanhol
@@ -89,6 +96,7 @@ def _row(path: Path, match: re.Match) -> dict:
         "laterality": None,
         "view": None,
         "lesion_type": TUMOURS[tumour],
+        "image_kind": "micrograph",
         "magnification": int(magnification),
         "slide": f"{tumour}-{year}-{number}{letters}",
     }

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from mammo.core.manifest import CLASS_NAMES, class_indices, patient_ids, rows_in_split
+from mammo.core.manifest import CLASS_NAMES, class_indices, image_kind, patient_ids, rows_in_split
 from mammo.evaluation.delong import auc_interval
 from mammo.evaluation.intervals import jackknife_interval, share_interval
 from mammo.evaluation.metrics import (
@@ -101,6 +101,7 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     normal = (rows_in_split(scored, "test")["label"] == "normal").any()
     metadata = {
         "class_names": list(CLASS_NAMES),
+        "image_kind": image_kind(scored),
         "sources": sorted(str(source) for source in sources),
         "confusion": confusion_matrix(truth, probability >= fixed.operating_point.threshold, labels=[0, 1]).tolist(),
         "interval_method": INTERVAL_METHOD,

@@ -42,7 +42,7 @@ class ModelInput:
     laterality: str | None
     view: str | None
     array: np.ndarray
-    """float32 (height, width, 1) in [0, 1]."""
+    """float32 (height, width, channels) in [0, 1]."""
     shape_warning: str | None
     warnings: tuple[str, ...]
     """About the file and the image; the model adds its own."""
@@ -73,7 +73,7 @@ class Classifier:
 
     card: ModelCard
     run: runtimes.Runtime
-    """Model inputs (n, height, width, 1) -> ModelOutputs."""
+    """Model inputs (n, height, width, channels) -> ModelOutputs."""
     ood_detector: dict[str, np.ndarray] | None = None
     """Arrays of `mammo.fit_ood_detector`; None where none was fitted."""
     model: keras.Model | None = None
@@ -91,7 +91,11 @@ class Classifier:
 
     def warm_up(self) -> None:
         """Run once on an empty image, so that the first file need not wait for the network to be compiled."""
-        self.run(np.zeros((1, *self.image_size, 1), np.float32))
+        self.run(np.zeros((1, *self.image_size, self.card.channels), np.float32))
+
+    def prepare(self, path, frame: int | None = None) -> PreparedImage:
+        """The input that the model takes, from a file; raises MammoError as `mammo.data.preprocessing.prepare`."""
+        return prepare(path, self.image_size, frame, image_kind=self.card.image_kind)
 
     def predict(self, path, frame: int | None = None, prevalence: float = SCREENING_PREVALENCE) -> Prediction:
         """Read a file and classify it.
@@ -99,7 +103,8 @@ class Classifier:
         Parameters
         ----------
         path : path
-            Any file that `mammo.read_mammogram` reads.
+            Any file that `mammo.read_mammogram` reads; for a model of micrographs, that `mammo.io.read_micrograph`
+            reads.
         frame : int, optional
             Of a file with several frames (tomosynthesis), counted from 0.
         prevalence : float
@@ -108,10 +113,10 @@ class Classifier:
         Raises
         ------
         MammoError
-            Where the file cannot be read, shows no breast, or is no mammogram.
+            Where the file cannot be read, shows no breast, or is not of the kind that the model takes.
         """
         predictive_value = self.card.predictive_value(prevalence)
-        prepared = prepare(path, self.image_size, frame)
+        prepared = self.prepare(path, frame)
         (assessment,) = self.assess([model_input_of(prepared)])
         if isinstance(assessment, MammoError):
             raise assessment
@@ -161,9 +166,9 @@ class Classifier:
         distance = ood_scores(outputs, self.ood_detector) if self.ood_detector else {}
         if distance.get("content", 0) > (1 if image.shape_warning else NOT_A_MAMMOGRAM):
             return MammoError(
-                f"{image.file} does not look like a mammogram: its content is at {distance['content']:.1f} times the "
-                f"limit that {self._level} of the images known to the model keep. {image.shape_warning or ''} Choose a "
-                "mammogram."
+                f"{image.file} does not look like a {self.card.image_kind}: its content is at "
+                f"{distance['content']:.1f} times the limit that {self._level} of the images known to the model keep. "
+                f"{image.shape_warning or ''} Choose a {self.card.image_kind}."
             )
         return Assessment(
             probability=float(self.card.calibration(float(outputs.probabilities[1]))),

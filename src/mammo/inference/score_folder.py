@@ -19,7 +19,6 @@ from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
 from mammo.core.files import list_files, normalized
-from mammo.data.preprocessing import prepare
 from mammo.inference.classifier import Classifier, ModelInput, load_classifier, model_input_of
 
 COLUMNS = ("file", "laterality", "view", "probability", "result", "warnings", "error", "model")
@@ -111,11 +110,10 @@ def _rows_in(table: Path, model: str) -> set[str]:
 
 def scored(classifier: Classifier, folder: Path, names: list[str], workers: int = 2) -> Iterator[list[dict]]:
     """Rows for a batch of files at a time; the next batch is read while the model works on this one."""
-    size = classifier.image_size
 
     def read(name: str) -> ModelInput | MammoError:
         try:
-            return model_input_of(prepare(folder / name, size))
+            return model_input_of(classifier.prepare(folder / name))
         except MammoError as error:
             return error
 

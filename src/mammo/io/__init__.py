@@ -17,9 +17,9 @@ from mammo.io.ddsm_ljpeg import read_ljpeg
 from mammo.io.decoding import START, read_bytes
 from mammo.io.dicom import looks_like_dicom, read_dicom
 from mammo.io.image_files import read_picture
-from mammo.io.mammogram import MIN_SIDE, Mammogram, checked, frame_index, scale_to_unit
+from mammo.io.mammogram import MIN_SIDE, NO_MICROGRAPH, Mammogram, checked, frame_index, scale_to_unit
 
-__all__ = ["MIN_SIDE", "Mammogram", "read_mammogram", "scale_to_unit"]
+__all__ = ["MIN_SIDE", "Mammogram", "read_mammogram", "read_micrograph", "scale_to_unit"]
 
 
 def read_mammogram(path, frame: int | None = None) -> Mammogram:
@@ -42,16 +42,31 @@ def read_mammogram(path, frame: int | None = None) -> Mammogram:
         blank, absurdly small or large, a DICOM of another kind of examination, or holds several images and `frame`
         chooses none.
     """
-    path = Path(path)
+    return _read(Path(path), frame, colour=False)
+
+
+def read_micrograph(path, frame: int | None = None) -> Mammogram:
+    """Read a micrograph, a colour picture of stained tissue, as PNG, JPEG or TIFF.
+
+    Parameters and errors are those of `read_mammogram`, but DICOM is refused, and what has only greys. `image` is
+    (height, width, 3), RGB.
+    """
+    return _read(Path(path), frame, colour=True)
+
+
+def _read(path: Path, frame: int | None, colour: bool) -> Mammogram:
     start = read_bytes(path, START)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a reader should know comes as the mammogram's own warnings
-            if looks_like_dicom(start):
+            is_dicom, is_ljpeg = looks_like_dicom(start), path.suffix.upper() == ".LJPEG"
+            if colour and (is_dicom or is_ljpeg):
+                raise MammoError(NO_MICROGRAPH.format(path.name, "is DICOM" if is_dicom else "is a film of DDSM"))
+            if is_dicom:
                 return checked(read_dicom(path, frame))
-            if path.suffix.upper() == ".LJPEG":
+            if is_ljpeg:
                 frame_index(path, frame, 1, "films", "split the file")
                 return checked(read_ljpeg(path))
-            return checked(read_picture(path, start, frame))
+            return checked(read_picture(path, start, frame, colour))
     except MemoryError:
         raise MammoError(f"{path.name} does not fit into memory. Export it at a smaller size.") from None

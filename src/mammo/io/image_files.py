@@ -20,6 +20,7 @@ from mammo.io.mammogram import (
     Mammogram,
     Samples,
     check_size,
+    colours_of,
     depth_limits,
     frame_index,
     grey_from_channels,
@@ -43,13 +44,18 @@ TURNED: dict[int, Callable] = {  # Exif orientation -> how the image is put upri
 TRANSPARENT = "Parts of the image are transparent; it was read as if they were not."
 
 
-def read_picture(path: Path, start: bytes, frame: int | None) -> Mammogram:
-    """Read an image file, of which `start` are the first bytes.
+def read_picture(path: Path, start: bytes, frame: int | None, colour: bool = False) -> Mammogram:
+    """Read an image file, of which `start` are the first bytes: its greys or, with `colour`, its colours.
 
-    Raises MammoError where it is none, in colour, absurdly large, or holds several images and none is chosen.
+    Raises MammoError where it is none, has not what was asked for, is absurdly large, or holds several images and none
+    is chosen.
     """
     samples = _samples(path, start, frame)
-    pixels = grey_from_channels(samples.pixels, path) if samples.pixels.ndim == 3 else samples.pixels
+    pixels = samples.pixels
+    if colour:
+        pixels = colours_of(pixels, path)
+    elif pixels.ndim == 3:
+        pixels = grey_from_channels(pixels, path)
     notes = []
     if samples.alpha is not None and samples.alpha.min() < samples.alpha.max():
         notes.append(TRANSPARENT)

@@ -23,6 +23,10 @@ OUTLIERS = (
 INVERTED = (
     "Much of the image is white, as if its greys were inverted. Dense tissue must be bright, the background dark."
 )
+NO_MICROGRAPH = (
+    "{} {}, and a micrograph is a colour picture (PNG, JPEG or TIFF). Choose a micrograph, or for a mammogram a model "
+    "that was trained on mammograms."
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Mammogram:
     """One image and the facts about its file that the next steps need."""
 
     image: np.ndarray
-    """float32 (height, width) in [0, 1], dense tissue bright (MONOCHROME2)."""
+    """float32 (height, width) in [0, 1], dense tissue bright (MONOCHROME2); of a micrograph (height, width, 3), RGB."""
     file: str
     """Name of the file, without its folder."""
     format: str
@@ -125,16 +129,28 @@ def _highest(values: np.ndarray, floor: float, top: float) -> float:
 
 def grey_from_channels(pixels: np.ndarray, path: Path) -> np.ndarray:
     """The one channel of a grey image stored as colour; a real colour image is refused."""
-    if pixels.shape[2] < 3:
-        return pixels[..., 0]
-    pixels = pixels[..., :3]
-    spread = pixels.max(axis=2) - pixels.min(axis=2)
-    if (spread > 0.1 * max(255, pixels.max())).mean() > 0.01:  # JPEG rounding stays below this
+    if is_colour(pixels):
         raise MammoError(
             f"{path.name} is a colour picture, and a mammogram has only greys. "
             "Choose the mammogram itself, not a photograph or a screenshot of it."
         )
-    return pixels[..., 1]
+    return pixels[..., 1 if pixels.shape[2] > 2 else 0]
+
+
+def colours_of(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The three channels of a colour image; one that has only greys is refused."""
+    if not is_colour(pixels):
+        raise MammoError(NO_MICROGRAPH.format(path.name, "has only greys"))
+    return pixels[..., :3]
+
+
+def is_colour(pixels: np.ndarray) -> bool:
+    """Whether an image has colours, and not only greys in three channels."""
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return False
+    highest, lowest = pixels[..., :3].max(axis=2), pixels[..., :3].min(axis=2)
+    white = max(255, highest.max()) if highest.max() > 1 else 1
+    return (highest - lowest > 0.1 * white).mean() > 0.01  # JPEG rounding stays below this
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -161,10 +177,10 @@ def frame_index(path: Path, frame: int | None, count: int, kind: str, otherwise:
 def checked(mammogram: Mammogram) -> Mammogram:
     """The same mammogram, with a warning where its greys seem inverted; raises MammoError where it cannot be one."""
     image, name = mammogram.image, mammogram.file
-    height, width = image.shape
+    height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise MammoError(
-            f"{name} is only {width} x {height} pixels; a mammogram needs at least {MIN_SIDE} a side. "
+            f"{name} is only {width} x {height} pixels; an image needs at least {MIN_SIDE} a side. "
             "Choose the full-size image, not its thumbnail."
         )
     low, high = float(image.min()), float(image.max())  # both are NaN where any pixel is
@@ -172,6 +188,8 @@ def checked(mammogram: Mammogram) -> Mammogram:
         raise MammoError(f"{name} has pixels that are not numbers (NaN or infinity). Export it again.")
     if high - low < LEAST_CONTRAST:
         raise MammoError(f"{name} is blank: all its pixels are nearly the same. Export it again.")
+    if image.ndim == 3:  # a micrograph's background is white
+        return mammogram
     some = image[::4, ::4]
     bright = float(np.percentile(some, 99))
     if (some > bright - 0.1 * (bright - low)).mean() > MOSTLY_WHITE:  # a dim image has its white where it ends

@@ -53,7 +53,7 @@ Collins et al., BMJ 385, e078378, 2024; items in short.
 
 def _facts(card: ModelCard) -> dict[str, str]:
     """What the templates in `checklists.csv` quote; empty where the card does not record it."""
-    size = " x ".join(map(str, card.image_size))
+    size = " x ".join(map(str, card.image_size)) + ", RGB" * (card.channels == 3)
     package = card.versions.get("mammo", "")
     fitted, (low, high) = card.calibration, card.result_rule.uncertain_range
     calibrated = f"{fitted.method} on validation, slope {fitted.slope:.3f}, intercept {fitted.intercept:.3f}"

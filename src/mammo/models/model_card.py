@@ -11,10 +11,12 @@ import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
 from mammo.core.errors import MammoError
+from mammo.core.manifest import IMAGE_KINDS
 from mammo.evaluation.calibration import Calibration
 from mammo.evaluation.operating_point import OperatingPoint, positive_predictive_value
 from mammo.evaluation.prediction_sets import PredictionSetLimits
@@ -72,6 +74,8 @@ class ModelCard:
     checklist: dict[str, str] = field(default_factory=dict)
     """What no program can know, by item: `{"CLAIM 44": "no funding"}`."""
     metadata: dict = field(default_factory=dict)
+    image_kind: Literal[tuple(IMAGE_KINDS)] = "mammogram"
+    """What the model takes; it decides how a file is read."""
     model_sha256: str | None = None
     weights_sha256: str | None = None
     ood_sha256: str | None = None
@@ -80,6 +84,11 @@ class ModelCard:
     def model_id(self) -> str | None:
         """SHA-256 of the file that holds the weights."""
         return self.model_sha256 or self.weights_sha256
+
+    @property
+    def channels(self) -> int:
+        """Of the model's input: 1 for greys, 3 for RGB."""
+        return IMAGE_KINDS[self.image_kind]
 
     @property
     def result_rule(self) -> ResultRule:
@@ -178,7 +187,7 @@ def card_json(card: ModelCard) -> str:
 
 def card_text(card: ModelCard) -> str:
     """MODEL_CARD.md: the card in sentences."""
-    height, width = card.image_size
+    size = " x ".join(map(str, card.image_size)) + ", RGB" * (card.channels == 3)
     calibration = card.calibration
     versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
     counts = "\n".join(
@@ -192,11 +201,11 @@ def card_text(card: ModelCard) -> str:
     )
     return f"""# Model card
 
-A ResNet50 that predicts {" or ".join(card.class_names)} for one mammogram. For learning and research;
+A ResNet50 that predicts {" or ".join(card.class_names)} for one {card.image_kind}. For learning and research;
 it is not a medical device and must not be used to diagnose anyone.
 
 - Trained and tested on: **{", ".join(card.sources)}** images. It says nothing about other images.
-- Weights before training: {card.weights}. Image size: {height} x {width}. Seed: {card.seed}.
+- Weights before training: {card.weights}. Image size: {size}. Seed: {card.seed}.
 - Training: {card.training or "see the counts below"}.
 - Normal images: {card.normal_images}.
 - Calibration: {calibration.method}, slope {calibration.slope:.3f} and intercept {calibration.intercept:.3f}

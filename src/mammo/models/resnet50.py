@@ -1,8 +1,9 @@
 """The model: ResNet50 with a small classification head.
 
     model = mammo.build_model(weights="imagenet")         # or "demo", a weights file, a saved model's folder, None
+    model = mammo.build_model(channels=3)                 # for micrographs, in colour
 
-All that follows the grey image is inside the model as built-in Keras layers, in one flat graph: what trained it is what
+All that follows the image is inside the model as built-in Keras layers, in one flat graph: what trained it is what
 serves it, Grad-CAM finds the last convolution by name, and `model.keras` loads in Keras' safe mode.
 """
 
@@ -10,15 +11,17 @@ from __future__ import annotations
 
 from mammo.core.backend import keras
 from mammo.core.errors import MammoError
+from mammo.core.manifest import IMAGE_KINDS
 from mammo.models.weights import describe_weights, load_resnet50
 
 FEATURES, LAST_CONVOLUTION = "pooled_features", "conv5_block3_out"
 HEAD = ("head", "probabilities")
+PIXEL_LAYERS = ("red", "green", "blue", "grey_to_three_channels", "imagenet_scale")  # of the layers that are there
 # The channel means, blue first, that ResNet50's ImageNet weights were trained with (He et al. 2016, caffe).
 IMAGENET_MEANS = (103.939, 116.779, 123.68)
 
 
-def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False) -> keras.Model:
+def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False, channels: int = 1) -> keras.Model:
     """ResNet50 without its top, global average pooling, Dense(1024, relu), Dense(2, softmax).
 
     Parameters
@@ -30,12 +33,14 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False) 
         Height and width of the input in pixels, at least 32 each.
     quiet : bool
         Do not print which weights were used.
+    channels : int
+        1 for mammograms, 3 for micrographs (RGB).
 
     Returns
     -------
     keras.Model
-        Input (batch, height, width, 1) float32 in [0, 1], dense tissue bright; output (batch, 2), probabilities in the
-        order of CLASS_NAMES.
+        Input (batch, height, width, channels) float32 in [0, 1], dense tissue bright; output (batch, 2), probabilities
+        in the order of CLASS_NAMES.
 
     Raises
     ------
@@ -49,16 +54,28 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False) 
     image_size = tuple(int(side) for side in image_size)
     if len(image_size) != 2 or min(image_size) < 32:
         raise MammoError(f"image_size is (height, width) of at least 32 each, not {image_size}.")
-    grey = keras.Input((*image_size, 1), name="mammogram")
-    x = keras.layers.Concatenate(name="grey_to_three_channels")([grey, grey, grey])
+    kind = next((name for name, number in IMAGE_KINDS.items() if number == channels), None)
+    if kind is None:
+        raise MammoError(f"channels is 1 for mammograms or 3 for micrographs, not {channels!r}.")
+    image = keras.Input((*image_size, channels), name=kind)
+    x = keras.layers.Concatenate(name="grey_to_three_channels")([image] * 3 if channels == 1 else _blue_first(image))
     x = keras.layers.Rescaling(255.0, offset=[-mean for mean in IMAGENET_MEANS], name="imagenet_scale")(x)
     backbone = load_resnet50(x, weights)
     x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(backbone.output)
     first, last = (keras.initializers.GlorotUniform(seed=number) for number in (0, 1))  # the same start every time
     x = keras.layers.Dense(1024, "relu", kernel_initializer=first, name=HEAD[0])(x)
     x = keras.layers.Dense(2, "softmax", kernel_initializer=last, dtype="float32", name=HEAD[1])(x)
-    model = keras.Model(grey, x, name="resnet50_mammo")
+    model = keras.Model(image, x, name="resnet50_mammo")
     model.starting_weights = describe_weights(weights)
     if not quiet:
         print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {model.starting_weights}")
     return model
+
+
+def _blue_first(image) -> list:
+    """The channels of RGB as ImageNet's weights take them; an axis of channels is cropped like one of columns."""
+    first = {"blue": 2, "green": 1, "red": 0}
+    return [
+        keras.layers.Cropping2D(((0, 0), (at, 2 - at)), data_format="channels_first", name=name)(image)
+        for name, at in first.items()
+    ]

@@ -66,7 +66,8 @@ def save_classifier(
     Raises
     ------
     MammoError
-        For a folder that holds anything else, and for a report that lacks a field.
+        For a folder that holds anything else, for a report that lacks a field, and for one of another kind of images
+        than the model takes.
     """
     from mammo.core.backend import keras
 
@@ -85,6 +86,11 @@ def save_classifier(
         checklist=checklist or {},
         metadata=metadata,
     )
+    if model.input_shape[-1] != card.channels:
+        raise MammoError(
+            f"The report is of images of the kind {card.image_kind}, and the model takes {model.input_shape[-1]} "
+            "channels. Evaluate this model with mammo.evaluate."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
@@ -118,11 +124,13 @@ def load_saved_model(folder) -> SavedModel:
         )
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-        size, outputs = image_size_of(model), model.output_shape[-1]
+        shapes = model.input_shape[1:], model.output_shape[1:]
     except Exception as error:  # Keras raises anything for a file of something else
         raise MammoError(f"{path} cannot be loaded ({short_reason(error)}).") from None
-    if size != card.image_size or outputs != len(card.class_names):
-        raise MammoError(f"The card in {folder} contradicts the model: image size or classes differ. Save both again.")
+    if shapes != ((*card.image_size, card.channels), (len(card.class_names),)):
+        raise MammoError(
+            f"The card in {folder} contradicts the model: image size, channels or classes differ. Save both again."
+        )
     return SavedModel(model, card, read_ood_detector(folder, card))
 
 

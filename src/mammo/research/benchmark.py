@@ -3,6 +3,7 @@
     python -m mammo.research.benchmark mini_mias --root all-mias --lesions
     python -m mammo.research.benchmark inbreast --root FOLDER --size 224 224 --size 640 384 --flips --breasts
     python -m mammo.research.benchmark my_data/manifest.csv --fine-tune
+    python -m mammo.research.benchmark breakhis --root BreaKHis_v1 --size 224 336 --by magnification
     python -m mammo.research.benchmark --train cbis_ddsm --root CBIS-DDSM --test inbreast --test-root FOLDER
 
 The data are a data set of `mammo.datasets` by its name, a manifest as CSV, or `synthetic`: 400 drawn images with a
@@ -12,10 +13,10 @@ A row of the table is a mean over all folds, with 95 % intervals (docs/evaluatio
 are those at a threshold that training patients have fixed at a sensitivity of 90 %. Images are prepared as for
 prediction.
 
-A linear classifier is trained on radiomics, and on the frozen features of each kind of weights. `--cells` adds the
-most suspicious cell (`mammo.research.lesion_cells`), `--fine-tune` mammo's own training, `--together` the mean of a
-network's classifiers at all sizes, those with flips where there are any. A second table has the differences of AUC
-between each two networks with the same classifier.
+A linear classifier is trained on radiomics (of mammograms only), and on the frozen features of each kind of weights.
+`--cells` adds the most suspicious cell (`mammo.research.lesion_cells`), `--fine-tune` mammo's own training,
+`--together` the mean of a network's classifiers at all sizes, those with flips where there are any. A second table has
+the differences of AUC between each two networks with the same classifier.
 
 Both tables are printed and written as CSV. Frozen features and fine-tuned folds are cached: after Ctrl-C the same
 command goes on.
@@ -33,7 +34,7 @@ import pandas as pd
 
 from mammo.core.backend import keras
 from mammo.core.errors import MammoError
-from mammo.core.manifest import MARGIN, class_indices
+from mammo.core.manifest import IMAGE_KINDS, MARGIN, class_indices
 from mammo.data.image_loader import ImageLoader, in_batches
 from mammo.evaluation.combine_views import combine_views
 from mammo.models.resnet50 import build_model
@@ -161,13 +162,15 @@ def classifiers(
     truth, patients, folder = class_indices(table), table["patient_id"].to_numpy(), cache_folder(settings.cache)
     images = ImageLoader(table, size)
     flips = [images, FlippedImages(images)] if settings.flips else [images]
-    batches = in_batches(images, np.arange(len(images)), 32, "radiomics")
-    features = np.array([radiomics(x) for _, batch in batches for x in batch])
-    yield "radiomics", "linear", LinearClassifier(features, truth, patients)
+    channels = IMAGE_KINDS[images.image_kind]
+    if channels == 1:
+        batches = in_batches(images, np.arange(len(images)), 32, "radiomics")
+        features = np.array([radiomics(x) for _, batch in batches for x in batch])
+        yield "radiomics", "linear", LinearClassifier(features, truth, patients)
     cells = None if lesions is None else label_cells(table, lesions, size)
     for weights in settings.weights:
         try:
-            model = _build(weights, size)
+            model = _build(weights, size, channels)
         except MammoError as error:
             print(f"Without {weights} weights: {error}")
             continue
@@ -179,16 +182,16 @@ def classifiers(
             tuned = FineTunedClassifier(model, table, folder, settings.epochs, settings.flips)
             yield f"ResNet50, {weights}", name, tuned
     if settings.mobilenet:
-        network = build_mobilenet(settings.mobilenet, size)
+        network = build_mobilenet(settings.mobilenet, size, channels)
         maps = [cached_features(network, flip, folder) for flip in flips]
         cells = None if lesions is None else label_cells(table, lesions, size, MOBILENET_OFFSET)
         for name, classifier in _frozen_classifiers(maps, cells, truth, patients):
             yield "MobileNetV2, file", name, classifier
 
 
-def _build(weights: str, size: tuple[int, int]):
+def _build(weights: str, size: tuple[int, int], channels: int):
     keras.utils.set_random_seed(0)  # for random weights, and the head
-    return build_model(None if weights == "random" else weights, image_size=size, quiet=True)
+    return build_model(None if weights == "random" else weights, image_size=size, quiet=True, channels=channels)
 
 
 def _frozen_classifiers(maps: list, cells, truth, patients) -> Iterator[tuple[str, CVClassifier]]:

@@ -22,7 +22,7 @@ from mammo.research.cross_validation import FOLDS, REPEATS, Folds, patient_folds
 from mammo.synthetic import generate_dataset
 from mammo.training.feature_cache import cache_folder
 
-NAMES = ("cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "rsna", "vindr_mammo")
+NAMES = ("breakhis", "cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "rsna", "vindr_mammo")
 
 
 def load(

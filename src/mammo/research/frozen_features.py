@@ -85,13 +85,14 @@ def cached_features(network, images, folder: Path, title: str = "features") -> F
     return features
 
 
-def build_mobilenet(weights, image_size) -> keras.Model:
+def build_mobilenet(weights, image_size, channels: int = 1) -> keras.Model:
     """MobileNetV2 up to its last maps, with the weights of a file: a baseline, for `cached_features`."""
-    grey = keras.Input((*image_size, 1))
-    x = keras.layers.Rescaling(2.0, offset=-1.0)(keras.layers.Concatenate()([grey, grey, grey]))
+    image = keras.Input((*image_size, channels))
+    x = keras.layers.Concatenate()([image] * 3) if channels == 1 else image
+    x = keras.layers.Rescaling(2.0, offset=-1.0)(x)
     network = keras.applications.MobileNetV2(weights=None, include_top=False, input_tensor=x)
     network.load_weights(weights)
-    return keras.Model(grey, network.output)
+    return keras.Model(image, network.output)
 
 
 def average_pool(maps) -> np.ndarray:

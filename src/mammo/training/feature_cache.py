@@ -25,7 +25,7 @@ import numpy as np
 
 from mammo.core.errors import MammoError
 from mammo.core.files import is_abandoned, write_atomically
-from mammo.data.image_loader import in_batches
+from mammo.data.image_loader import check_image_kind, in_batches
 
 BATCH = 32
 LIMIT_GB, LEFT_FREE = 10.0, 10**9
@@ -62,6 +62,7 @@ class FeatureCache:
     """What a frozen network makes of the items of `source` (inputs, or another `Cached`), as float32 arrays."""
 
     def __init__(self, network, source, folder: Path):
+        check_image_kind(network, source)
         self.network, self.source, self.folder = network, source, folder
         self.shape = tuple(network.output_shape[1:])
         digest_of_network = model_digest(network)
