@@ -15,6 +15,7 @@ from mammo.data.preprocessing import (
     shape_warning,
 )
 from mammo.data.segmentation import breast_mask
+from mammo.synthetic import draw_patient, phantom
 
 COLLAGES = {
     "chest walls outside": lambda left, right: np.hstack([left, right]),
@@ -34,9 +35,23 @@ def test_several_mammograms_in_one_picture_are_a_warning(kind, image):
     assert "several mammograms" in shape_warning(find_breast(collage))
 
 
-def test_breasts_that_touch_in_one_picture_are_a_warning(image):
-    both = np.hstack([image, image[:, ::-1]])
-    assert shape_warning(find_breast(both))
+TOUCHING = {
+    "chest walls": lambda left, other: np.hstack([other[:, ::-1], left]),
+    "nipples": lambda left, other: np.hstack([left, left[:, ::-1]]),
+    "of the same side": lambda left, other: np.hstack([left, left]),
+    "one above the other": lambda left, other: np.vstack([left, left]),
+}
+
+
+@pytest.mark.parametrize("kind", TOUCHING)
+def test_breasts_that_touch_in_one_picture_are_the_same_warning(kind):
+    rng = np.random.default_rng(2)
+    views = [phantom(draw_patient(rng, "benign", 0.2, "digital"), side, "CC", (256, 192), rng)[0] for side in "LR"]
+    rows, columns = (np.flatnonzero((views[0] > 0.1).any(axis=axis)) for axis in (1, 0))
+    left, other = (view[rows[6] : rows[-6], : columns[-8]] for view in views)
+    breast = find_breast(np.pad(TOUCHING[kind](left, other), ((20, 20), (0, 20))))
+    assert breast.second_region < 0.5
+    assert "several mammograms" in shape_warning(breast)
 
 
 def test_the_chest_wall_is_on_the_left(image):

@@ -18,12 +18,13 @@ import numpy as np
 from PIL import Image
 
 from mammo.core.errors import MammoError
-from mammo.data.segmentation import segment_breast
+from mammo.data.segmentation import has_neck, has_seam, segment_breast
 from mammo.io import Mammogram, read_mammogram, read_micrograph
 
 RECIPE = 3  # raise it whenever the same file would give another model input, also after a change of segmentation
 LIBRARIES = ("imagecodecs", "numpy", "pillow", "pydicom", "scipy", "tifffile")  # what decodes and resizes pixels
 TWO_BREASTS = 0.5  # of 467 real mammograms none reaches it
+SEVERAL = "Beside the breast is another region of similar size: are there several mammograms in one picture?"
 LOW_CONTRAST = "The tissue has very little contrast; the image may be badly exposed or wrongly converted."
 CELL = 32  # pixels of the model's input to one cell of its last map; cell i is centred on pixel 32 i
 
@@ -156,13 +157,15 @@ def shape_warning(breast: Breast) -> str | None:
     """
     if breast.image.ndim == 3:
         return None
-    if breast.second_region > TWO_BREASTS:
-        return "Beside the breast is another region of similar size: are there several mammograms in one picture?"
     top, left, bottom, right = breast.box
     mask = breast.mask[top:bottom, left:right]
+    if breast.second_region > TWO_BREASTS or has_neck(mask):
+        return SEVERAL
     mask = mask[:, ::-1] if breast.mirrored else mask
     strip = max(1, round(0.03 * mask.shape[1]))
     wall, far = mask[:, :strip].any(axis=1).mean(), mask[:, -strip:].any(axis=1).mean()
+    if wall < 0.65 and has_seam(breast.image, mask):  # of two breasts whose chest walls touch
+        return SEVERAL
     if wall < 0.65:
         return "What was found has no straight chest wall: is this a mammogram?"
     if far > 0.4:
