@@ -156,13 +156,13 @@ def test_real_film(demo):
 
 
 def test_who_changes_the_model_input_must_raise_the_recipe(write_png):
-    """Caches know old features by the recipe number: means of 24 x 16 pixels of a half ellipse, as of RECIPE 3."""
+    """Caches know old features by the recipe number: means of 24 x 16 pixels of a half ellipse, as of RECIPE 4."""
     rows, columns = np.mgrid[-1:1:400j, 0:1.6:320j]
     tissue = 0.35 + 0.2 * columns + 0.1 * np.sin(9 * rows) * np.cos(7 * columns)
     film = np.where(np.hypot(rows / 0.85, columns) < 1, tissue, 0.02)
     x = prepare(write_png(np.rint(film * 65535).astype(np.uint16)), (96, 64)).model_input
     expected = {
-        3: [
+        4: [
             [0.590, 0.482, 0.270, 0.000],
             [0.571, 0.756, 0.769, 0.237],
             [0.637, 0.637, 0.809, 0.294],

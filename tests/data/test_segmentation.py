@@ -19,6 +19,15 @@ def test_the_breast_is_found(image):
     assert overlap(breast_mask(image), image > 0.06) > 0.95
 
 
+@pytest.mark.parametrize("dim", [1, 0.2])
+@pytest.mark.parametrize("side", [40, 60])
+def test_a_large_label_is_not_the_breast(side, dim, image):
+    """It covers 3 to 7 % of the image, and is up to six times as white as the breast."""
+    labelled = image * np.float32(dim)
+    labelled[:side, :side] = 1
+    assert overlap(breast_mask(labelled), breast_mask(image)) > 0.95
+
+
 def test_the_threshold_is_scikit_images(image):
     for values in (image[::8, ::8], np.sqrt(image[::8, ::8]), np.random.default_rng(0).random((50, 40)) ** 3):
         assert _otsu(values) == pytest.approx(float(threshold_otsu(values)), abs=1e-6)

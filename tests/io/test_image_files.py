@@ -1,5 +1,7 @@
 """PNG, JPEG, PGM, BMP, WebP, GIF and JPEG 2000 (for TIFF see `test_tiff`)."""
 
+import zlib
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -175,3 +177,35 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
     assert (tmp_path / "bomb.png").stat().st_size < 1_000_000
     with pytest.raises(mammo.MammoError, match=r"absurd|more than any"):
         mammo.read_mammogram(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_images_that_follow_in_a_pgm_are_not_dropped(dtype, tmp_path):
+    """The standard allows several; so does a comment behind the header shift the pixels."""
+    pixels = stored(8 if dtype == np.uint8 else 16, dtype)
+    content = b"P5\n128 128\n%d\n" % np.iinfo(dtype).max + pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
+    path = tmp_path / "film.pgm"
+    path.write_bytes(content + b"\n\0")
+    np.testing.assert_allclose(mammo.read_mammogram(path).image, pixels / np.iinfo(dtype).max, atol=1e-6)
+    path.write_bytes(2 * content)
+    with pytest.raises(mammo.MammoError, match="more than one image"):
+        mammo.read_mammogram(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_one_grey_may_be_transparent(mode, tmp_path):
+    film = Image.fromarray(GREY8).convert(mode)
+    film.save(tmp_path / "film.png", transparency=3 if mode == "L" else (3, 3, 3))
+    read = mammo.read_mammogram(tmp_path / "film.png")
+    np.testing.assert_allclose(read.image, GREY8 / 255, atol=1e-6)
+    assert "transparent" in read.warnings[0]
+
+
+def test_a_gamma_is_not_applied(tmp_path):
+    """PNG gAMA, before the pixels."""
+    content = imagecodecs.png_encode(GREY16)
+    kind = b"gAMA" + (45455).to_bytes(4, "big")
+    chunk = (4).to_bytes(4, "big") + kind + zlib.crc32(kind).to_bytes(4, "big")
+    at = content.index(b"IDAT") - 4
+    (tmp_path / "film.png").write_bytes(content[:at] + chunk + content[at:])
+    np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.png").image, GREY16 / 65535, atol=1e-6)

@@ -86,6 +86,39 @@ def test_hot_pixels_and_labels_set_no_grey_scale(size, dtype, write_dicom, tmp_p
     assert warning.startswith(f"{size**2} pixels")
 
 
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_large_label_sets_no_grey_scale(dtype, text, tmp_path):
+    """5 % of the image, all of one white, or with letters in it."""
+    pixels = dark_film(4000).astype(dtype)
+    pixels[2:38, 100:139] = 60000
+    pixels[2:38:5, 100:139] = 0 if text else 60000
+    Image.fromarray(pixels).save(tmp_path / "film.tif")
+    film = mammo.read_mammogram(tmp_path / "film.tif")
+    assert film.image[:, :60].max() > 0.9
+    (warning,) = film.warnings
+    assert "do not set the grey scale" in warning
+
+
+def test_a_bright_region_that_varies_is_no_label():
+    pixels = dark_film(4000)
+    pixels[60:100, 10:60] = np.linspace(40_000, 60_000, 50)
+    assert depth_limits(pixels.astype(np.uint16), []) == (0, 60000)
+
+
+def test_two_grey_values_are_called_a_mask(write_png):
+    film = mammo.read_mammogram(write_png((dark_film(1) > 0).astype(np.uint8) * 255))
+    (warning,) = film.warnings
+    assert "only two grey values" in warning
+
+
+@pytest.mark.parametrize("frame", ["1", 1.0, True, [0]])
+def test_a_frame_is_a_whole_number(frame, write_dicom):
+    for path in (write_dicom(np.stack([stored(12)] * 2), bits=12), write_dicom(stored(12), "one.dcm", bits=12)):
+        with pytest.raises(mammo.MammoError, match="frame is a whole number"):
+            mammo.read_mammogram(path, frame)
+
+
 def test_a_dark_hot_pixel_of_signed_values(write_dicom):
     pixels = (dark_film(4000) - 2000).astype(np.int16)
     pixels[100, 30] = -32768

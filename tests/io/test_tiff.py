@@ -22,6 +22,7 @@ KINDS = {
     "JPEG 2000": (GREY16, {"compression": "jpeg2000"}),
     "signed": ((GREY12.astype(np.int32) - 2048).astype(np.int16), {}),
     "32 bits": (GREY16.astype(np.uint32), {}),
+    "all of 32 bits": (GREY16.astype(np.uint32) * 65537, {}),
     "float, 16 bits": (RAMP.astype(np.float16), {}),
     "float, 32 bits": (RAMP.astype(np.float32), {}),
     "float, 64 bits": (RAMP, {}),

@@ -21,7 +21,7 @@ from mammo.core.errors import MammoError
 from mammo.data.segmentation import has_neck, has_seam, segment_breast
 from mammo.io import Mammogram, read_mammogram, read_micrograph
 
-RECIPE = 3  # raise it whenever the same file would give another model input, also after a change of segmentation
+RECIPE = 4  # raise it whenever the same file would give another model input, also after a change of segmentation
 LIBRARIES = ("imagecodecs", "numpy", "pillow", "pydicom", "scipy", "tifffile")  # what decodes and resizes pixels
 TWO_BREASTS = 0.5  # of 467 real mammograms none reaches it
 SEVERAL = "Beside the breast is another region of similar size: are there several mammograms in one picture?"

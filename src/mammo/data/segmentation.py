@@ -13,6 +13,7 @@ from mammo.core.errors import MammoError
 
 WORK_SIZE = 256  # the breast is found on an image of this height: speed, and tolerance to grain
 MIN_SHARE, MAX_FILL = 0.03, 0.995
+WHITE = 0.9  # of the highest value, and of a region: so much of a label is white, and of no breast
 LABELS = 3  # so often something small and bright may hide the breast
 NECK = 0.5  # of the width on both sides; the narrowest of 919 real breasts has 0.61
 SEAM, LEAST_SEAM = 3, 0.02  # times the usual difference between columns; of the range from black to white
@@ -23,7 +24,8 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
 
     Otsu's threshold (IEEE Trans. SMC 9, 1979) on the square root of the smoothed image tolerates a
     background that is not 0; an opening cuts off what is thin; the largest region that is left is the breast.
-    Where only a label is above the threshold, it is dimmed to the threshold and the rest is tried.
+    Where only a label is above the threshold, or a label is the largest region, it is dimmed to the threshold and the
+    rest is tried.
     """
     return segment_breast(image)[0]
 
@@ -44,12 +46,14 @@ def segment_breast(image: np.ndarray) -> tuple[np.ndarray, float]:
         solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
         regions, count = ndimage.label(solid)
         sizes = np.sort(np.bincount(regions.ravel(), minlength=2)[1:])
-        if sizes[-1] >= MIN_SHARE * small.size or bright.mean() > MIN_SHARE:
+        largest = regions == 1 + int(np.bincount(regions.ravel(), minlength=2)[1:].argmax())
+        is_label = count > 0 and (reduced[largest] > WHITE * reduced.max()).mean() > WHITE
+        if not is_label and (sizes[-1] >= MIN_SHARE * small.size or bright.mean() > MIN_SHARE):
             break
         small = np.minimum(small, threshold)
     if count == 0:
         raise MammoError("No breast was found in the image: nothing large is brighter than the background.")
-    breast = regions == 1 + int(np.bincount(regions.ravel())[1:].argmax())
+    breast = largest
     if breast.mean() < MIN_SHARE:
         raise MammoError("No breast was found in the image: its bright parts are too small.")
     breast = ndimage.binary_fill_holes(ndimage.binary_dilation(breast, iterations=2) & bright | breast)

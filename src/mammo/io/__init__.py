@@ -9,6 +9,7 @@ this module: no name, no date, no identifier.
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def read_mammogram(path, frame: int | None = None) -> Mammogram:
         blank, absurdly small or large, a DICOM of another kind of examination, or holds several images and `frame`
         chooses none.
     """
-    return _read(Path(path), frame, colour=False)
+    return _read(path, frame, colour=False)
 
 
 def read_micrograph(path, frame: int | None = None) -> Mammogram:
@@ -51,10 +52,13 @@ def read_micrograph(path, frame: int | None = None) -> Mammogram:
     Parameters and errors are those of `read_mammogram`, but DICOM is refused, and what has only greys. `image` is
     (height, width, 3), RGB.
     """
-    return _read(Path(path), frame, colour=True)
+    return _read(path, frame, colour=True)
 
 
-def _read(path: Path, frame: int | None, colour: bool) -> Mammogram:
+def _read(path, frame: int | None, colour: bool) -> Mammogram:
+    if not isinstance(path, str | os.PathLike):
+        raise MammoError(f"An image is read from its path, and {type(path).__name__} is none. Give the name of a file.")
+    path = Path(path)
     start = read_bytes(path, START)
     try:
         with warnings.catch_warnings():

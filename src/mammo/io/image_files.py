@@ -41,6 +41,15 @@ TURNED: dict[int, Callable] = {  # Exif orientation -> how the image is put upri
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: np.rot90(pixels, 1),
 }
+STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ")  # of formats that are read
+PACKED = {
+    b"PK\3\4": "ZIP",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+    b"\xfd7zXZ": "xz",
+}
 TRANSPARENT = "Parts of the image are transparent; it was read as if they were not."
 
 
@@ -86,6 +95,11 @@ def _samples(path: Path, start: bytes, frame: int | None) -> Samples:
         return _deep_jpeg(path, data, frame)
     with picture:
         check_size(path, *picture.size)
+        if picture.format == "PPM" and _goes_on(picture, data):
+            raise MammoError(
+                f"{path.name} holds more than one image, or more than its header announces. "
+                "Save the one you mean as a file of its own."
+            )
         with decoding(path):
             images = _images(picture)
         index = images[frame_index(path, frame, len(images), "images", "save the one you mean as a file of its own")]
@@ -94,6 +108,8 @@ def _samples(path: Path, start: bytes, frame: int | None) -> Samples:
                 picture.seek(index)
             check_size(path, *picture.size)
             pixels, alpha = _without_alpha(_values(picture, data, index))
+            if alpha is None and picture.mode != "P" and "transparency" in picture.info:  # one grey or colour of a PNG
+                alpha = np.atleast_3d(pixels != np.asarray(picture.info["transparency"])).any(axis=2)
             orientation = picture.getexif().get(ORIENTATION, 1)
         return Samples(pixels, NAMES.get(picture.format, picture.format), orientation=orientation, alpha=alpha)
 
@@ -127,6 +143,17 @@ def _values(picture: Image.Image, data: bytes, index: int) -> np.ndarray:
     return np.asarray(picture)
 
 
+def _goes_on(picture: Image.Image, data: bytes) -> bool:
+    """Whether there is more than the image in a binary PGM or PPM: by its standard, other images may follow."""
+    codec, _, start, stored_as = picture.tile[0]
+    if codec == "ppm_plain" or picture.mode == "F":
+        return False
+    highest = stored_as[-1] if isinstance(stored_as, tuple) and isinstance(stored_as[-1], int) else 255
+    row = (picture.width + 7) // 8 if picture.mode == "1" else picture.width * len(picture.getbands())
+    size = row * picture.height * (2 if highest > 255 or picture.mode.startswith("I") else 1)
+    return bool(data[start + size :].strip(b" \t\r\n\0"))
+
+
 def _deep_ppm(picture: Image.Image, data: bytes) -> np.ndarray:
     """Colours of 16 bits in the portable formats."""
     codec, _, start, _ = picture.tile[0]
@@ -144,16 +171,27 @@ def _without_alpha(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return (values[..., 0] if channels < 3 else values[..., :3]), alpha
 
 
+def _not_an_image(path: Path, data: bytes) -> MammoError:
+    if data.startswith(STARTS):
+        return MammoError(
+            f"{path.name} is damaged: it starts as an image and goes on otherwise. Copy or export it again."
+        )
+    packed = next((name for start, name in PACKED.items() if data.startswith(start)), None)
+    if packed:
+        return MammoError(f"{path.name} is packed ({packed}). Unpack it, and choose the image that is in it.")
+    return MammoError(
+        f"{path.name} is not an image in a format known here. Use DICOM, PNG, JPEG, TIFF or PGM; "
+        "renaming another file does not make it one."
+    )
+
+
 def _deep_jpeg(path: Path, data: bytes, frame: int | None) -> Samples:
     """JPEG of more than 8 bits and JPEG-LS, which Pillow does not know."""
     import imagecodecs
 
     stated = jpeg_frame(data)
     if stated is None:
-        raise MammoError(
-            f"{path.name} is not an image in a format known here. Use DICOM, PNG, JPEG, TIFF or PGM; "
-            "renaming another file does not make it one."
-        )
+        raise _not_an_image(path, data)
     check_stated_size(path, data)
     frame_index(path, frame, 1, "images", "")
     is_jpeg_ls = stated.marker == JPEG_LS

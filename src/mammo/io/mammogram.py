@@ -15,7 +15,7 @@ MOSTLY_WHITE = 0.4  # share of pixels; of 577 real mammograms none reaches it, a
 LEAST_CONTRAST = 0.01  # of the range from black to white; below it an image is blank
 SAMPLED = 17  # one pixel in so many shows which values an image has
 FAR = 4  # times; no tissue is so much brighter than all that is between
-SMALLER_THAN_A_BREAST = 0.03  # of the pixels
+SMALLER_THAN_A_BREAST, LARGEST_LABEL = 0.03, 0.25  # of the pixels
 OUTLIERS = (
     "{} pixels (hot pixels or a label?) are far from all others, which reach from {:g} to {:g}; they do not set the "
     "grey scale and are shown black or white."
@@ -23,6 +23,7 @@ OUTLIERS = (
 INVERTED = (
     "Much of the image is white, as if its greys were inverted. Dense tissue must be bright, the background dark."
 )
+TWO_VALUES = "The image has only two grey values, as a mask has. Choose the mammogram itself."
 NO_MICROGRAPH = (
     "{} {}, and a micrograph is a colour picture (PNG, JPEG or TIFF). Choose a micrograph, or for a mammogram a model "
     "that was trained on mammograms."
@@ -110,9 +111,10 @@ def depth_limits(values: np.ndarray, notes: list[str]) -> tuple[float, float]:
 
 
 def _highest(values: np.ndarray, floor: float, top: float) -> float:
-    """The highest of the values up to `top`, without the few (fewer than a breast has pixels) far above all others.
+    """The highest of the values up to `top`, without those of labels and hot pixels far above all others.
 
-    Far means: none lies between, and they are at more than `FAR` times the height of the others.
+    Far means: none lies between, and they are at more than `FAR` times the height of the others. They are fewer than a
+    breast has pixels, or of one white beside others that differ: a large label.
     """
     some = values.ravel()[::SAMPLED]
     some = np.flatnonzero(np.bincount(some)) if values.dtype == np.uint16 else np.unique(some)  # the same, but faster
@@ -120,11 +122,18 @@ def _highest(values: np.ndarray, floor: float, top: float) -> float:
     narrowest = 255 if np.issubdtype(values.dtype, np.integer) else 0  # less than 8 bits is no depth
     for gap in np.flatnonzero(levels[1:] > FAR * np.maximum(levels[:-1], narrowest)):
         is_above = values > floor + np.sqrt(levels[gap] * levels[gap + 1])
-        height = float(values[~is_above].max()) - floor
-        nearest = float(values[is_above].min()) - floor
-        if is_above.mean() < SMALLER_THAN_A_BREAST and nearest > FAR * max(height, narrowest):
+        above, below = values[is_above], values[~is_above]
+        height, nearest = float(below.max()) - floor, float(above.min()) - floor
+        if nearest > FAR * max(height, narrowest) and _is_label(above, below, narrowest):
             return floor + height
     return top
+
+
+def _is_label(above: np.ndarray, below: np.ndarray, narrowest: float) -> bool:
+    share = above.size / (above.size + below.size)
+    is_flat = (above == above.max()).mean() > 0.9
+    varies = np.subtract(*np.percentile(below[::SAMPLED], [99, 1])) > narrowest
+    return share < SMALLER_THAN_A_BREAST or bool(share < LARGEST_LABEL and is_flat and varies)
 
 
 def grey_from_channels(pixels: np.ndarray, path: Path) -> np.ndarray:
@@ -163,6 +172,8 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def frame_index(path: Path, frame: int | None, count: int, kind: str, otherwise: str) -> int:
     """The index of the chosen frame or page; raises MammoError where there are several and none is chosen."""
+    if frame is not None and (isinstance(frame, bool) or not isinstance(frame, int | np.integer)):
+        raise MammoError(f"frame is a whole number, counted from 0, or None, and not {frame!r}.")
     if count > 1 and frame is None:
         raise MammoError(
             f"{path.name} holds {count} {kind}. Choose one with frame=0 to frame={count - 1}, as in "
@@ -171,7 +182,7 @@ def frame_index(path: Path, frame: int | None, count: int, kind: str, otherwise:
     if frame is not None and not 0 <= frame < count:
         has = "one image, frame 0," if count == 1 else f"frames 0 to {count - 1},"
         raise MammoError(f"{path.name} has {has} and no frame {frame}.")
-    return frame or 0
+    return int(frame or 0)
 
 
 def checked(mammogram: Mammogram) -> Mammogram:
@@ -191,6 +202,8 @@ def checked(mammogram: Mammogram) -> Mammogram:
     if image.ndim == 3:  # a micrograph's background is white
         return mammogram
     some = image[::4, ::4]
+    if np.unique(some).size <= 2 and np.unique(image).size <= 2:
+        return replace(mammogram, warnings=(*mammogram.warnings, TWO_VALUES))
     bright = float(np.percentile(some, 99))
     if (some > bright - 0.1 * (bright - low)).mean() > MOSTLY_WHITE:  # a dim image has its white where it ends
         return replace(mammogram, warnings=(*mammogram.warnings, INVERTED))
