@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+COLAB := .venv-colab
 
 # Each process runs whole files, on one core; conftest.py says which run together and which come first.
 WORKERS ?= 2
@@ -15,7 +16,7 @@ BIG_UPLOADS := --ServerApp.$(LIMIT) --Voila.$(LIMIT)
 # The web page leaves out cells about files and folders.
 FOR_VISITORS := --TagRemovePreprocessor.remove_cell_tags=notebook-only
 
-.PHONY: help demo bench test test-fast test-slow test-browser test-lowest lint format lab app notebook-outputs clean
+.PHONY: help demo bench test test-fast test-slow test-browser test-lowest test-colab lint format lab app notebook-outputs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -30,13 +31,16 @@ test: $(VENV)/ready lint ## lint, unit tests and all notebooks; 10 minutes
 	$(VENV)/bin/python $(PYTEST)
 
 test-fast: $(VENV)/ready ## without notebooks and training; 2 minutes
-	$(VENV)/bin/python $(PYTEST) -m "not slow and not training" tests
+	$(VENV)/bin/python $(PYTEST) -m "not slow and not training and not network" tests
 
 test-slow: $(VENV)/ready ## what `make test` leaves out: long fuzzing, large synthetic data sets
 	$(VENV)/bin/python $(PYTEST) -m slow tests
 
 test-lowest: $(LOWEST)/ready ## the tests of `make test` at the lower bounds of requirements.txt
 	$(LOWEST)/bin/python $(PYTEST)
+
+test-colab: $(COLAB)/ready ## the tests of `make test` with the versions that Colab preinstalls, and those that need PyPI
+	$(COLAB)/bin/python $(PYTEST) -m "not slow"
 
 lint: $(VENV)/ready ## ruff (code and notebooks) and import-linter
 	$(VENV)/bin/ruff check .
@@ -60,7 +64,7 @@ notebook-outputs: $(VENV)/ready ## renew the stored outputs that the tests compa
 	$(VENV)/bin/python notebooks/run.py store-outputs
 
 clean: ## remove everything that was made here; ~/.cache/mammo can be deleted, too
-	rm -rf artifacts $(VENV) $(LOWEST) src/*.egg-info benchmark*.csv
+	rm -rf artifacts $(VENV) $(LOWEST) $(COLAB) src/*.egg-info benchmark*.csv
 
 $(VENV)/ready: requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed; name one with make PYTHON=...')"
@@ -84,4 +88,12 @@ $(LOWEST)/ready: requirements.txt requirements-dev.txt pyproject.toml
 	$(LOWEST)/bin/python -m pip install -q --upgrade pip
 	sed 's/>=/==/' requirements.txt requirements-dev.txt > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install -q -e . -r $(LOWEST)/lowest.txt
+	touch $@
+
+# The notebooks here need a newer ipywidgets than Colab has; in Colab it is Colab's.
+$(COLAB)/ready: requirements-colab.txt requirements-dev.txt requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(COLAB)
+	$(COLAB)/bin/python -m pip install -q --upgrade pip
+	grep -v '^ipywidgets' requirements-dev.txt > $(COLAB)/dev.txt
+	$(COLAB)/bin/python -m pip install -q -e . -r $(COLAB)/dev.txt ipywidgets -c requirements-colab.txt
 	touch $@
