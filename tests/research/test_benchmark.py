@@ -117,7 +117,7 @@ def test_trained_on_one_table_and_tested_on_another(run, table, tmp_path, monkey
 
 
 def test_weights_that_cannot_be_had_are_named_and_left_out(run, capsys, monkeypatch):
-    def missing(weights, size):
+    def missing(weights, *_):
         raise mammo.MammoError(f"no {weights} here")
 
     monkeypatch.setattr(benchmark, "_build", missing)
