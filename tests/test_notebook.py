@@ -1,4 +1,6 @@
 import datetime
+import errno
+import shutil
 import subprocess
 import sys
 import types
@@ -22,8 +24,10 @@ def colab(monkeypatch, tmp_path):
         return dict(files.chosen)
 
     files.upload = upload
+    drive = types.ModuleType("google.colab.drive")
+    drive.mount = lambda path: (Path(path) / "MyDrive").mkdir(parents=True, exist_ok=True)
     package = types.ModuleType("google.colab")
-    package.files = files
+    package.files, package.drive = files, drive
     monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
     monkeypatch.setitem(sys.modules, "google.colab", package)
     monkeypatch.setitem(sys.modules, "google.colab.files", files)
@@ -187,6 +191,34 @@ def test_artifacts(monkeypatch, tmp_path):
     assert notebook.artifacts() == tmp_path / "checkout" / "artifacts"
     monkeypatch.chdir(tmp_path)
     assert notebook.artifacts() == tmp_path / "artifacts"
+
+
+def test_artifacts_in_google_drive(colab, monkeypatch, tmp_path, saved):
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path / "drive")
+    folder = notebook.artifacts(drive=True)
+    assert folder == tmp_path / "drive" / "MyDrive" / "mammo"
+    shutil.copytree(saved, folder / "model")
+    assert mammo.load_classifier(notebook.artifacts(drive=True) / "model").image_size == (64, 64)
+
+
+def test_a_drive_that_is_not_there_is_said(colab, monkeypatch, tmp_path):
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path / "drive")
+    drive = sys.modules["google.colab"].drive
+
+    def refused(path):
+        raise ValueError("mount failed")
+
+    def lost(path):
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    for mount, reason in ((refused, "mount failed"), (lost, "not connected"), (lambda path: None, "No such file")):
+        monkeypatch.setattr(drive, "mount", mount)
+        with pytest.raises(mammo.MammoError, match=f"Google Drive cannot be used .*{reason}.*force_remount=True"):
+            notebook.artifacts(drive=True)
+    assert not (tmp_path / "drive").exists(), "no folder of this name on the machine itself"
+    monkeypatch.delitem(sys.modules, "google.colab")
+    with pytest.raises(mammo.MammoError, match="in Colab only"):
+        notebook.artifacts(drive=True)
 
 
 def test_a_published_data_set_is_found_where_mammo_data_says(tmp_path, monkeypatch):

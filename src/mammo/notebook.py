@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo import plots
-from mammo.core.errors import MammoError
+from mammo.core.errors import MammoError, short_reason
 from mammo.core.files import fitting_name
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
 
 if TYPE_CHECKING:
     from mammo.inference.prediction import Prediction
 
+DRIVE = Path("/content/drive")  # where Colab's own examples mount it
 SAMPLE = "cases/sfm-malign-0/1-280.dcm"
 SAMPLE_CREDIT = (
     "Sample: case P_00820, left CC, of CBIS-DDSM (Lee et al., Scientific Data 4, 2017; TCIA, CC BY 3.0), "
@@ -31,16 +32,39 @@ SAMPLE_CREDIT = (
 )
 
 
-def artifacts() -> Path:
+def artifacts(drive: bool = False) -> Path:
     """The folder that the notebooks write to: `MAMMO_ARTIFACTS`, or `artifacts` at the top of the checkout.
 
-    Outside a checkout (Colab) it is `artifacts` in the working directory.
+    Outside a checkout (Colab) it is `artifacts` in the working directory. With `drive` it is `mammo` in the user's
+    Google Drive, which Colab asks to mount; raises MammoError where that cannot be had.
     """
+    if drive:
+        return _drive_folder()
     chosen = os.environ.get("MAMMO_ARTIFACTS")
     here = Path.cwd()
     top = next((folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir()), here)
     folder = Path(chosen) if chosen else top / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _drive_folder() -> Path:
+    if "google.colab" not in sys.modules:
+        raise MammoError("Google Drive can be mounted in Colab only. Elsewhere leave drive=True out.")
+    from google.colab import drive  # exists in Colab only
+
+    try:
+        drive.mount(str(DRIVE))
+        folder = DRIVE / "MyDrive" / "mammo"
+        folder.mkdir(exist_ok=True)
+    except (
+        Exception
+    ) as error:  # refused permission, a mount that hangs, a connection that was lost: Colab raises anything
+        raise MammoError(
+            f"Google Drive cannot be used ({short_reason(error)}). Run the cell again and allow the access. If that "
+            f"does not help, mount it anew: `from google.colab import drive; drive.mount('{DRIVE}', "
+            "force_remount=True)`."
+        ) from None
     return folder
 
 

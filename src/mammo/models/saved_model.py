@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo.core.errors import MammoError, short_reason
+from mammo.core.errors import MammoError, short_reason, unreadable
 from mammo.core.files import read_arrays, sha256_of, write_arrays
 from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card, write_card
 
@@ -69,8 +69,6 @@ def save_classifier(
         For a folder that holds anything else, for a report that lacks a field, and for one of another kind of images
         than the model takes.
     """
-    from mammo.core.backend import keras
-
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
         raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
@@ -91,6 +89,18 @@ def save_classifier(
             f"The report is of images of the kind {card.image_kind}, and the model takes {model.input_shape[-1]} "
             "channels. Evaluate this model with mammo.evaluate."
         )
+    try:
+        return _write_folder(folder, model, card, ood_detector)
+    except OSError as error:
+        raise MammoError(
+            f"{folder} cannot be written ({error.strerror or error}). Check the drive and its permissions (in Colab: "
+            "mount Google Drive again), or choose another folder."
+        ) from None
+
+
+def _write_folder(folder: Path, model, card: ModelCard, ood_detector) -> ModelCard:
+    from mammo.core.backend import keras
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
@@ -118,7 +128,11 @@ def load_saved_model(folder) -> SavedModel:
     path = folder / "model.keras"
     if not path.is_file():
         raise MammoError(f"{folder} has no model.keras; it is not a saved classifier. Notebook 02 makes one.")
-    if sha256_of(path) != card.model_sha256:
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise unreadable(str(path), error) from None
+    if digest != card.model_sha256:
         raise MammoError(
             f"The card in {folder} contradicts the model file: it belongs to another one. Save both again."
         )
