@@ -1,6 +1,6 @@
 """How often do 95 % intervals hold the true value, and prediction sets the truth?
 
-    python benchmarks/coverage.py                      # every table of docs/evaluation.md: 40 minutes on one core
+    python benchmarks/coverage.py                      # every table of docs/evaluation.md: 50 minutes on one core
     python benchmarks/coverage.py --runs 50 --only cross-validation
 
 Features are Gaussian and the classifier is linear, so the true AUC, sensitivity and specificity of a trained classifier
@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm
 
 from mammo.core.errors import MammoError
+from mammo.core.manifest import CLASS_NAMES
+from mammo.evaluation.compare_models import compare_models
 from mammo.evaluation.delong import auc_interval
 from mammo.evaluation.intervals import jackknife_interval, log_odds_interval, share_interval, sum_variance
 from mammo.evaluation.metrics import average_precision, brier, calibration_intercept, calibration_slope, partial_auc
@@ -238,6 +241,32 @@ def other_coverage(patients: int, images: int, auc: float, runs: int) -> dict[st
     return {name: float(np.mean(inside)) for name, inside in held.items()}
 
 
+def comparison_coverage(patients: int, images: int, aucs: tuple[float, float], runs: int) -> dict[str, float]:
+    """How often `compare_models` finds a difference (p below 0.05), and its intervals hold the true one.
+
+    The two models share what makes a patient easy or hard, half of the variance of their scores. Sets in which DeLong's
+    method says nothing, since both models make no error, are left out.
+    """
+    true, found = aucs[0] - aucs[1], []
+    patient = np.repeat(np.arange(patients), images)
+    rows = pd.DataFrame({"path": np.arange(len(patient)).astype(str), "patient_id": patient.astype(str)})
+    rows = rows.assign(split="test", label=np.array(CLASS_NAMES)[patient % 2])
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        shared = np.sqrt(ALIKE) * rng.normal(size=patients)[patient]
+        scores = [
+            shared + np.sqrt(1 - ALIKE) * rng.normal(size=len(patient)) + np.sqrt(2) * norm.ppf(auc) * (patient % 2)
+            for auc in aucs
+        ]
+        result = compare_models(*(rows.assign(probability=expit(score)) for score in scores), seed=seed)
+        if result["delong_interval"]:
+            found.append(
+                [result[f"{method}_p"] < 0.05 for method in ("delong", "bootstrap")]
+                + [low <= true <= high for low, high in (result["delong_interval"], result["bootstrap_interval"])]
+            )
+    return dict(zip(("p", "p, bootstrap", "interval", "interval, bootstrap"), np.mean(found, axis=0), strict=True))
+
+
 def set_coverage(patients: int, images: int, runs: int) -> dict[str, float]:
     """The coverage of prediction sets for images of new patients, on average over both classes.
 
@@ -279,6 +308,7 @@ def tables(runs: int) -> dict[str, Iterator[tuple]]:
         "differences": _difference_rows(runs),
         "report": _report_rows(5 * runs),
         "other metrics": _other_rows(runs),
+        "comparison of two models": _comparison_rows(5 * runs),
         "prediction sets": _set_rows(runs),
     }
 
@@ -323,6 +353,14 @@ def _other_rows(runs: int) -> Iterator[tuple]:
     for patients, images in ((20, 2), (50, 2), (100, 2)):
         for auc in (0.7, 0.9, 0.97):
             yield patients, images, auc, *other_coverage(patients, images, auc, runs).values()
+
+
+def _comparison_rows(runs: int) -> Iterator[tuple]:
+    yield "patients", "images", "AUCs", "DeLong: p < 0.05", "bootstrap: p < 0.05", "DeLong holds", "bootstrap holds"
+    for patients, images in ((20, 2), (50, 1), (50, 2), (100, 2)):
+        for aucs in ((0.8, 0.8), (0.86, 0.74), (0.95, 0.95)):
+            covered = comparison_coverage(patients, images, aucs, runs).values()
+            yield patients, images, f"{aucs[0]} and {aucs[1]}", *map(float, covered)
 
 
 def _set_rows(runs: int) -> Iterator[tuple]:
