@@ -81,7 +81,7 @@ def _without_overlays(header, stored: np.ndarray, of_image: range, notes: list[s
     bits = sorted({bit for bit in elements if isinstance(bit, int) and 0 <= bit < room and bit not in of_image})
     raw = stored.view(f"u{stored.dtype.itemsize}")
     overlays = raw.dtype.type(sum(2**bit for bit in bits))
-    if not (raw & overlays).any():
+    if not bits or not (raw & overlays).any():
         return stored
     notes.append(OVERLAYS.format(", ".join(map(str, bits))))
     return (raw & ~overlays).view(stored.dtype)
