@@ -140,6 +140,7 @@ def _breasts(root: Path) -> dict[tuple[str, str], dict]:
     table = read_table(path, columns, keep_default_na=False, na_values=[""])
     check_filled(table, ("ID1", "LeftRight", "classification"), path.name)
     table["label"] = translated(table["classification"], LABELS, path.name)
+    table["Age"] = pd.to_numeric(table["Age"], errors="coerce")
     table["lesion_type"] = translated(table["abnormality"], FINDINGS, path.name)
     breasts = {}
     for (patient, side), group in table.groupby(["ID1", "LeftRight"]):
