@@ -39,6 +39,13 @@ def test_parts_of_one_case_are_one_patient(root):
     assert set(table.loc[table["patient_id"] == "14-21998", "lesion_type"]) == {"fibroadenoma", "phyllodes tumor"}
 
 
+def test_the_copy_on_kaggle_has_a_folder_more(root):
+    (root / "BreaKHis_v1").mkdir()
+    (root / "histology_slides").rename(root / "BreaKHis_v1" / "histology_slides")
+    (root / "Folds.csv").write_text("fold,mag,grp,filename\n")
+    assert len(breakhis.manifest(root, partial=True)) == 7
+
+
 def test_one_magnification_can_be_chosen(root):
     assert set(breakhis.manifest(root, 40, partial=True)["magnification"]) == {40}
     with pytest.raises(mammo.MammoError, match="not 50"):

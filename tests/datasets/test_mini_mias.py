@@ -46,6 +46,15 @@ def test_the_films_pair_up_and_y_counts_down(root):
     assert mammo.read_mammogram(table["path"][0]).format == "PGM"
 
 
+def test_the_copy_on_kaggle_has_the_films_in_a_folder(root):
+    before = mini_mias.manifest(root)
+    (root / "all-mias").mkdir()
+    for film in root.glob("*.pgm"):
+        film.rename(root / "all-mias" / film.name)
+    (root / "all_mias_scans.h5").write_bytes(b"the same films once more")
+    pd.testing.assert_frame_equal(mini_mias.manifest(root).drop(columns="path"), before.drop(columns="path"))
+
+
 def test_of_several_lesions_the_gravest_stands_for_the_film(root):
     table, lesions = mini_mias.manifest(root), mini_mias.lesions(root)
     assert table.loc[2, ["x", "y"]].tolist() == [500, 1024 - 168]
