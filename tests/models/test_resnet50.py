@@ -88,3 +88,13 @@ def test_the_head_starts_the_same_every_time():
     one, other = (mammo.build_model("demo", image_size=(64, 64), quiet=True).get_weights() for _ in range(2))
     for first, second in zip(one, other, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_colours_reach_the_backbone_as_imagenet_has_them():
+    """Red, green and blue in the order and on the scale of Keras' own preprocessing for ResNet50."""
+    model = mammo.build_model(weights=None, image_size=(32, 48), quiet=True, channels=3)
+    x = np.random.default_rng(0).random((2, 32, 48, 3), np.float32)
+    scaled = keras.Model(model.input, model.get_layer("imagenet_scale").output)(x)
+    np.testing.assert_allclose(scaled, keras.applications.resnet50.preprocess_input(255 * x), atol=1e-4)
+    with pytest.raises(mammo.MammoError, match="1 for mammograms or 3 for micrographs, not 2"):
+        mammo.build_model(weights=None, image_size=(32, 48), channels=2)
