@@ -336,3 +336,12 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "idc_index_data", None)
     with pytest.raises(mammo.MammoError, match=r"idc_index_data is missing.*mammo\[download\]"):
         download.idc_series.__wrapped__("cmmd")
+
+
+def test_a_file_that_is_shorter_than_the_list_says_is_not_kept(three, tmp_path):
+    """As from a proxy that states the length of what it sends, so that the connection itself is complete."""
+    url = f"{three.url}/idc-open-data/short.dcm"
+    three.s3.put_object(Bucket="idc-open-data", Key="short.dcm", Body=b"1234", ACL="public-read")
+    with download.tqdm(disable=True) as bar, pytest.raises(_idc_series.DamagedError, match="4 bytes instead of 5"):
+        _idc_series._fetch_file(requests.Session(), url, tmp_path / "short.dcm", 5, bar, threading.Event())
+    assert not list(tmp_path.iterdir())
