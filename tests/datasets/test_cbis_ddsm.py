@@ -273,6 +273,14 @@ def test_in_part_what_is_there_of_a_lesion_is_kept(layout, harm, lost, request):
 
 
 @pytest.mark.filterwarnings("ignore:CBIS-DDSM")
+def test_one_unreadable_file_alone_is_neither_crop_nor_mask(tcia):
+    before = cbis_ddsm.lesions(tcia).loc[0]
+    damage(before["mask_path"])
+    remove(before["crop_path"])
+    assert cbis_ddsm.lesions(tcia, partial=True).loc[0, ["crop_path", "mask_path"]].isna().all()
+
+
+@pytest.mark.filterwarnings("ignore:CBIS-DDSM")
 def test_in_part_a_lesion_may_have_any_files(tcia):
     folder = next((tcia / "manifest-1").rglob("Mass-Training_P_00001_LEFT_CC_1"))
     shutil.copy(next(folder.rglob("*.dcm")), next(folder.rglob("*.dcm")).with_name("1-3.dcm"))

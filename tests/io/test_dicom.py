@@ -101,6 +101,15 @@ def test_padding_may_need_more_bits_than_the_header_promises(write_dicom):
     assert not film.warnings
 
 
+def test_padding_below_zero_where_the_sign_is_not_extended(write_dicom):
+    pixels = (stored(12).astype(np.int32) // 2 - 500).astype(np.int16)
+    pixels[:, 100:] = -2000
+    bare = (pixels & 0xFFF).astype(np.int16)
+    film = mammo.read_mammogram(write_dicom(bare, bits=12, PixelPaddingValue=-2000))
+    np.testing.assert_allclose(film.image[:, :100], (pixels[:, :100] + 500) / 4095, atol=1e-6)
+    assert (film.image[:, 100:] == 0).all()
+
+
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 def test_tissue_as_white_as_the_padding_is_no_padding(kind, write_dicom):
     """At the edge and within; what is padding has a step around it."""

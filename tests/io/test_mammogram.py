@@ -138,6 +138,12 @@ def test_what_is_bright_but_not_far_sets_the_grey_scale(highest, write_dicom):
     assert not film.warnings
 
 
+def test_a_small_bright_breast_alone_is_no_label():
+    pixels = np.full((200, 140), 300, np.uint16)
+    pixels[50:150, :40] = 60000
+    assert depth_limits(pixels, []) == (300, 60000)
+
+
 def test_a_bright_breast_is_no_label():
     pixels = np.where(dark_film(1) > 0, 60000, 300).astype(np.uint16)
     assert depth_limits(pixels, []) == (300, 60000)

@@ -126,6 +126,22 @@ def test_signed_values_stay_signed(fill):
     assert not notes
 
 
+def test_a_lowest_value_beside_bright_tissue_stays_signed():
+    header = Dataset()
+    header.BitsStored, header.PixelRepresentation = 12, 1
+    pixels = (stored(12) // 4 + 1000).astype(np.int16)
+    pixels[:, 100:] = -2048
+    np.testing.assert_array_equal(significant(header, pixels, False, notes := [])[0], pixels)
+    assert not notes
+
+
+def test_overlays_of_their_own_take_no_bit():
+    header = with_overlay_bit(13, b"1234")
+    header.BitsStored, header.PixelRepresentation = 12, 0
+    np.testing.assert_array_equal(significant(header, stored(14), False, notes := [])[0], stored(14))
+    assert "need 14 bits" in notes[0]
+
+
 def test_what_lossy_compression_adds_is_cut_to_the_range():
     header = Dataset()
     header.BitsStored, header.PixelRepresentation = 12, 0
