@@ -63,21 +63,30 @@ def _to_show(image: np.ndarray) -> np.ndarray:
 
 
 @_as_words
-def gallery(images, titles, outlines=None, columns: int = 4) -> Figure:
-    """Images, (height, width) or (height, width, 3) in [0, 1], in a grid; `outlines` are masks to be drawn, or None."""
+def gallery(images, titles, outlines=None, columns: int = 4, heatmaps=None) -> Figure:
+    """Images, (height, width) or (height, width, 3) in [0, 1], in a grid.
+
+    `outlines` are masks to be drawn, or None; `heatmaps` are of the images' sizes, in [0, 1].
+    """
     rows = -(-len(images) // columns)
     tall = max(image.shape[0] / image.shape[1] for image in images)
     figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, (2.6 * tall + 0.3) * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    outlines = outlines if outlines is not None else [None] * len(images)
-    for axis, image, title, mask in zip(axes.flat, images, titles, outlines, strict=False):
+    outlines, heatmaps = (given if given is not None else [None] * len(images) for given in (outlines, heatmaps))
+    for axis, image, title, mask, heatmap in zip(axes.flat, images, titles, outlines, heatmaps, strict=False):
         axis.imshow(_to_show(image), cmap="gray", vmin=0, vmax=max(1e-6, float(np.max(image))))
         if mask is not None and np.any(mask):
             axis.contour(_to_show(mask), levels=[0.5], colors=MALIGNANT_COLOUR, linewidths=0.8)
+        if heatmap is not None:
+            _draw_heatmap(axis, _to_show(heatmap))
         axis.set_title(_drawable(str(title)), fontsize=9, y=1, va="bottom")
     figure.tight_layout()
     return figure
+
+
+def _draw_heatmap(axis, heatmap) -> None:
+    axis.imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.7 * heatmap)
 
 
 @_as_words
@@ -247,7 +256,7 @@ def prediction(
     axes[1].imshow(breast, cmap="gray", vmin=0, vmax=1)
     axes[1].set_title("model input (mirrored)" if mirrored else "model input", fontsize=10)
     axes[2].imshow(original, cmap="gray", vmin=0, vmax=1)
-    axes[2].imshow(heatmap, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=0.7 * heatmap * mask)
+    _draw_heatmap(axes[2], heatmap * mask)
     axes[2].set_title("Grad-CAM: what raised the score most", fontsize=10)
     for axis in axes[:3]:
         axis.axis("off")

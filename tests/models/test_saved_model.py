@@ -141,7 +141,7 @@ def test_a_save_that_fails_at_the_last_step_restores_the_old_model(saved, model,
         raise PermissionError("the file is in use")
 
     monkeypatch.setattr("mammo.models.saved_model.os.replace", locked)
-    with pytest.raises(mammo.MammoError, match="m cannot be written .the file is in use"):
+    with pytest.raises(mammo.MammoError, match=r"m cannot be written .the file is in use"):
         mammo.save_classifier(tmp_path / "m", model, report, seed=7)
     assert json.loads((tmp_path / "m" / "card.json").read_text())["seed"] == 0
     assert (tmp_path / "m" / "model.keras").is_file()

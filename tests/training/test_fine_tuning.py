@@ -1,4 +1,5 @@
 import os
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -16,6 +17,8 @@ from mammo.training.feature_batches import FeatureBatches, class_weights
 pytestmark = pytest.mark.training
 
 
+STEPS = [mammo.train_head, partial(mammo.fine_tune, stages=1), mammo.fine_tune]
+NAMES = ["head", "last stage", "all stages"]
 RUNS = Path(os.environ["MAMMO_CACHE"]) / "runs"  # of the cache that all of these tests share
 
 
@@ -48,7 +51,8 @@ def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
     assert len(history["loss"]) == 2
 
 
-def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("stages", "learned"), [(1, "5"), (2, "45"), (5, "12345")])
+def test_fine_tuning_changes_the_last_stages_and_no_batchnorm(fresh_model, tmp_path, monkeypatch, stages, learned):
     """... and like the head's training it never opens a test image: here they are gone."""
     table = mammo.generate_dataset(tmp_path / "d", patients=20, seed=4, image_size=(192, 144), processes=1)
     for path in table.path[table.split == "test"]:
@@ -61,9 +65,9 @@ def test_fine_tuning_changes_the_last_stage_and_no_batchnorm(fresh_model, tmp_pa
         lambda *given, **more: at_the_start.pop() if at_the_start else evaluate(*given, **more),
     )
     before = weights_by_layer(fresh_model)
-    assert not mammo.fine_tune(fresh_model, table, epochs=1)["restored"]
+    assert not mammo.fine_tune(fresh_model, table, stages, epochs=1, n_augmentations=0)["restored"]
     changed = changed_layers(before, weights_by_layer(fresh_model))
-    assert all(name.startswith("conv5_") or name in HEAD for name in changed)
+    assert {name.split("_")[0] for name in changed - {*HEAD}} == {f"conv{stage}" for stage in learned}
     assert {"conv5_block1_1_conv", "conv5_block3_3_conv", *HEAD} <= changed
     assert not any(isinstance(fresh_model.get_layer(name), keras.layers.BatchNormalization) for name in changed)
 
@@ -87,17 +91,17 @@ def test_what_is_frozen_runs_once_whatever_the_epochs_and_the_stage(fresh_model,
         image_loader, "prepare", lambda path, *given, **more: prepared.append(path) or inner(path, *given, **more)
     )
     mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=1, cache=tmp_path)
-    mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=1, cache=tmp_path)
+    mammo.fine_tune(fresh_model, demo, stages=1, epochs=2, n_augmentations=1, cache=tmp_path)
     assert sorted(prepared) == sorted(map(Path, demo.path[demo.split != "test"]))
 
 
-@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
-def test_interrupted_training_goes_on_to_the_same_end(fresh_model, demo, monkeypatch, capsys, stage):
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
+def test_interrupted_training_goes_on_to_the_same_end(fresh_model, demo, monkeypatch, capsys, step):
     start = fresh_model.get_weights()
 
     def run():
         fresh_model.set_weights(start)
-        return stage(fresh_model, demo, epochs=4, n_augmentations=0, learning_rate=1e-4)
+        return step(fresh_model, demo, epochs=4, n_augmentations=1, learning_rate=1e-4)
 
     whole, end = run(), fresh_model.get_weights()
     with monkeypatch.context() as patched:
@@ -199,8 +203,8 @@ def test_a_loss_that_is_no_number_is_reported(fresh_model, demo, monkeypatch):
     assert not changed_layers(before, weights_by_layer(fresh_model))
 
 
-@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
-def test_training_images_are_shuffled_in_every_epoch_and_validation_images_never(fresh_model, demo, monkeypatch, stage):
+@pytest.mark.parametrize("step", STEPS[:2], ids=NAMES[:2])
+def test_training_images_are_shuffled_in_every_epoch_and_validation_images_never(fresh_model, demo, monkeypatch, step):
     seen, inner = {}, FeatureBatches.__getitem__
 
     def spy(self, index):
@@ -209,7 +213,7 @@ def test_training_images_are_shuffled_in_every_epoch_and_validation_images_never
         return batch
 
     monkeypatch.setattr(FeatureBatches, "__getitem__", spy)
-    stage(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=0.0)
+    step(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=0.0)
     train, validation = (int((demo.split == split).sum()) for split in ("train", "validation"))
     assert seen.keys() == {(train, 0), (train, 1), (validation, 0)}
     first, second = (np.concatenate(list(seen[train, epoch].values())) for epoch in (0, 1))
@@ -226,10 +230,10 @@ def weighted_loss(model, demo, split):
     return np.mean(-np.log(p) * weights[malignant.astype(int)])
 
 
-@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
-def test_the_loss_that_trains_and_the_loss_that_stops_are_weighted_alike(fresh_model, demo, stage):
+@pytest.mark.parametrize("step", STEPS[:2], ids=NAMES[:2])
+def test_the_loss_that_trains_and_the_loss_that_stops_are_weighted_alike(fresh_model, demo, step):
     """A fifth of the images is malignant. At a rate of 0 nothing is learned, so the losses are those of the start."""
-    history = stage(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=0.0, precision="float32")
+    history = step(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=0.0, precision="float32")
     assert history["loss"] == [pytest.approx(weighted_loss(fresh_model, demo, "train"), rel=0.01)]
     assert history["val_loss"] == [pytest.approx(weighted_loss(fresh_model, demo, "validation"), rel=0.01)]
 
@@ -239,17 +243,17 @@ def test_training_stops_when_the_patience_is_used_up(fresh_model, demo, patience
     """At a rate of 0 no epoch is better than the first."""
     options = {"epochs": 9, "patience": patience, "n_augmentations": 0, "learning_rate": 0.0}
     assert len(mammo.train_head(fresh_model, demo, **options)["loss"]) == 1 + patience
-    tuned = mammo.fine_tune(fresh_model, demo, **options)
+    tuned = mammo.fine_tune(fresh_model, demo, stages=1, **options)
     assert len(tuned["loss"]) == 1 + patience
     assert tuned["restored"], "the start is measured with the same loss"
 
 
-@pytest.mark.parametrize("stage", [mammo.train_head, mammo.fine_tune])
+@pytest.mark.parametrize("step", STEPS[:2], ids=NAMES[:2])
 @pytest.mark.parametrize("name", ["epochs", "patience", "batch_size"])
-def test_settings_that_would_train_nothing_are_refused(model, demo, stage, name):
+def test_settings_that_would_train_nothing_are_refused(model, demo, step, name):
     for value in (0, -1):
         with pytest.raises(mammo.MammoError, match=f"{name} is {value}. Set it to 1 or more"):
-            stage(model, demo, **{name: value})
+            step(model, demo, **{name: value})
 
 
 def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
@@ -262,16 +266,16 @@ def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
         mammo.train_head(fresh_model, demo, epochs=1, precision="int8")
 
 
-def test_half_the_digits_learn_the_same(fresh_model, demo):
+@pytest.mark.parametrize(("precision", "stages"), [("bfloat16", 1), ("float16", 1), ("float16", 5)])
+def test_half_the_digits_learn_the_same(fresh_model, demo, precision, stages):
     start = fresh_model.get_weights()
 
     def run(precision):
         fresh_model.set_weights(start)
-        return mammo.fine_tune(fresh_model, demo, epochs=2, n_augmentations=0, learning_rate=1e-4, precision=precision)[
-            "loss"
-        ]
+        options = {"epochs": 2, "n_augmentations": 0, "learning_rate": 1e-5, "precision": precision}
+        return mammo.fine_tune(fresh_model, demo, stages, **options)["loss"]
 
-    assert run("bfloat16") == pytest.approx(run("float32"), rel=0.05)
+    assert run(precision) == pytest.approx(run("float32"), rel=0.05)
 
 
 def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
@@ -279,9 +283,32 @@ def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
         fresh_model, demo, epochs=5, n_augmentations=0, learning_rate=3e-5
     )  # else one class for all is better
     before = weights_by_layer(fresh_model)
-    assert mammo.fine_tune(fresh_model, demo, epochs=1, n_augmentations=0, learning_rate=0.1)["restored"]
+    assert mammo.fine_tune(fresh_model, demo, stages=1, epochs=1, n_augmentations=0, learning_rate=0.1)["restored"]
     assert not changed_layers(before, weights_by_layer(fresh_model))
     assert "left as it was" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stages", [0, 6])
+def test_stages_that_the_network_does_not_have_are_refused(model, demo, stages):
+    with pytest.raises(mammo.MammoError, match=f"stages is {stages}"):
+        mammo.fine_tune(model, demo, stages)
+
+
+def test_the_learning_rate_rises_and_falls(fresh_model, demo, monkeypatch):
+    """Ten epochs of one batch: the first warms up."""
+    rates = []
+
+    class Spy(keras.callbacks.LambdaCallback):
+        def __init__(self, **_):
+            super().__init__(on_epoch_end=lambda *_: rates.append(float(self.model.optimizer.learning_rate)))
+
+    monkeypatch.setattr(keras.callbacks, "TerminateOnNaN", Spy)
+    options = {"n_augmentations": 0, "learning_rate": 1e-6, "batch_size": 64, "patience": 10}
+    mammo.fine_tune(fresh_model, demo, stages=1, epochs=10, **options)
+    assert len(rates) == 10
+    assert rates[0] == max(rates) == pytest.approx(1e-6)
+    assert sorted(rates, reverse=True) == rates
+    assert rates[-1] < 1e-8
 
 
 def test_it_learns_what_can_be_learned(fresh_model, demo):

@@ -66,14 +66,16 @@ __all__ = ["keras", "native_precision", "tf"]
 def native_precision() -> str:
     """The number format that training computes in: $MAMMO_PRECISION, or what the processor is good at.
 
-    "bfloat16" where the graphics card (from compute capability 8 on) or the processor has instructions for it, else
-    "float32". It halves the time and keeps float32's range; weights, probabilities and losses stay float32 anyway.
+    "bfloat16" where the graphics card (from compute capability 8 on) or the processor has instructions for it;
+    "float16" on older cards with tensor cores (7.0 on, such as the T4); else "float32". Weights, probabilities and
+    losses stay float32 anyway.
     """
     if chosen := os.environ.get("MAMMO_PRECISION"):
         return chosen
     cards = [tf.config.experimental.get_device_details(card) for card in tf.config.list_physical_devices("GPU")]
     if cards:
-        return "bfloat16" if all(card.get("compute_capability", (0, 0)) >= (8, 0) for card in cards) else "float32"
+        oldest = min(card.get("compute_capability", (0, 0)) for card in cards)
+        return "bfloat16" if oldest >= (8, 0) else "float16" if oldest >= (7, 0) else "float32"
     known = Path("/proc/cpuinfo")  # elsewhere TensorFlow has no fast bfloat16
     words = set(known.read_text().split()) if known.is_file() else set()
     return "bfloat16" if words & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"

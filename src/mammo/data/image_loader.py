@@ -49,11 +49,7 @@ class ImageLoader:
         self.paths = find_files(manifest["path"])
         self.patches = patches_of(manifest)
         self.image_size, self.seed, self.image_kind = tuple(image_size), seed, image_kind(manifest)
-        versions = np.broadcast_to(n_augmentations, len(self.paths)) + 1
-        self.rows = np.repeat(np.arange(len(self.paths)), versions)
-        """The row of the manifest that each item comes from."""
-        self.version = np.concatenate([np.arange(count) for count in versions])
-        """0 for the image as it is, else the number of its augmentation."""
+        self.rows, self.version = versions_of(len(self.paths), n_augmentations)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -123,6 +119,12 @@ def augment(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     first, second = middle + np.array([across, down]) - matrix @ middle
     terms = (*matrix[0], first, *matrix[1], second)
     return by_channel(x, lambda channel: channel.transform((width, height), Image.AFFINE, terms, Image.BILINEAR))
+
+
+def versions_of(count: int, n_augmentations) -> tuple[np.ndarray, np.ndarray]:
+    """Of each item, its image and its version: 0 for the image as it is, else the number of its augmentation."""
+    versions = np.broadcast_to(n_augmentations, count) + 1
+    return np.repeat(np.arange(count), versions), np.concatenate([np.arange(number) for number in versions])
 
 
 def load_images(manifest: pd.DataFrame, image_size) -> np.ndarray:

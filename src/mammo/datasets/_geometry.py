@@ -18,7 +18,7 @@ from skimage.draw import polygon2mask
 
 from mammo.core.errors import MammoError
 from mammo.datasets._tables import warn_of
-from mammo.io.headers_and_masks import image_size, read_mask
+from mammo.io.headers_and_masks import image_size, is_mask, read_mask
 
 TOLERANCE = 0.01  # two aspects agree up to this share; whole pixels change that of real films by a fifth of it
 PLACE = ["x", "y", "radius"]
@@ -189,3 +189,45 @@ def sizes_of(paths: Sequence) -> list[tuple[int, int] | None]:
 
 def _circle(x: float, y: float, radius: float) -> dict[str, float]:
     return {"x": round(float(x), 1), "y": round(float(y), 1), "radius": round(float(radius), 1)}
+
+
+def crops_and_masks(rois: list[list[str]], films: list, names, source: str, partial: bool) -> list[tuple]:
+    """Crop and mask of each lesion; with `partial`, None where they cannot be told apart."""
+    pairs, doubtful = [], []
+    for files, film, name in zip(rois, films, names, strict=True):
+        try:
+            pairs.append(_crop_and_mask(files, film, partial))
+        except MammoError:
+            if not partial:
+                raise
+            pairs.append((None, None))
+            doubtful.append(name)
+    warn_of(source, "lesions have no crop and mask here, as their files cannot be told apart", doubtful)
+    return pairs
+
+
+def _crop_and_mask(files: list[str], film: str | None, partial: bool) -> tuple[str | None, str | None]:
+    """Which of a lesion's files is the crop and which the mask, by what they hold; None where there is none.
+
+    With `partial`, one readable file decides about the other, and the film may be unreadable.
+    """
+
+    def ask(question, path: str):
+        try:
+            return question(path)
+        except MammoError:
+            if not partial:
+                raise
+            return None
+
+    size = ask(image_size, film) if film else None
+    masks = [path for path in files if size and ask(image_size, path) == size]
+    unknown: list[str] = []
+    if len(masks) != 1:
+        answers = {path: ask(is_mask, path) for path in files}
+        unknown = [path for path in files if answers[path] is None]
+        masks = [path for path in files if answers[path]] or unknown
+    crops = [path for path in files if path not in masks]
+    if len(masks) > 1 or len(crops) > 1 or (unknown and len(files) == 1):
+        raise MammoError(f"Of {' and '.join(files)} none or both look like a mask. Download that folder again.")
+    return next(iter(crops), None), next(iter(masks), None)

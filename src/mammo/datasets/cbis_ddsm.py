@@ -46,7 +46,7 @@ import pandas as pd
 
 from mammo.core.errors import MammoError
 from mammo.core.files import list_files
-from mammo.datasets._geometry import locate_masks
+from mammo.datasets._geometry import crops_and_masks, locate_masks
 from mammo.datasets._tables import (
     PACKAGED,
     SIDES,
@@ -60,10 +60,8 @@ from mammo.datasets._tables import (
     is_there,
     read_table,
     translated,
-    warn_of,
 )
 from mammo.datasets.download import draw_patients, fetch, idc_series
-from mammo.io.headers_and_masks import image_size, is_mask
 
 SOURCE = "CBIS-DDSM"
 KINDS = ("mass", "calc")
@@ -127,7 +125,7 @@ def lesions(root, kind: str | None = None, partial: bool = False, locate: bool =
             check_counts(f"{SOURCE}, {k} {split},", found, {"lesions": PUBLISHED[k, split]}, partial)
     films = [files.get(folder, [None])[0] for folder in table["folder"]]
     names = table["folder"] + "_" + table["abnormality"]
-    pairs = _crops_and_masks([files.get(name, []) for name in names], films, names, partial)
+    pairs = crops_and_masks([files.get(name, []) for name in names], films, names, SOURCE, partial)
     paths = {"path": films, "crop_path": [crop for crop, _ in pairs], "mask_path": [mask for _, mask in pairs]}
     table = table.join(pd.DataFrame(paths, index=table.index, dtype=object))
     if locate:
@@ -263,45 +261,3 @@ def _check(table: pd.DataFrame, files: dict[str, list[str]], partial: bool) -> N
     too_few = [f"{folder} ({number[folder]} of {n} files)" for folder, n in wanted.items() if number[folder] < n]
     too_many = [f"{folder} ({n} files)" for folder, n in number.items() if n > wanted.get(folder, 0)]
     check_files(SOURCE, too_few, too_many, partial)
-
-
-def _crops_and_masks(rois: list[list[str]], films: list, names, partial: bool) -> list[tuple]:
-    """Crop and mask of each lesion; with `partial`, None where they cannot be told apart."""
-    pairs, doubtful = [], []
-    for files, film, name in zip(rois, films, names, strict=True):
-        try:
-            pairs.append(_crop_and_mask(files, film, partial))
-        except MammoError:
-            if not partial:
-                raise
-            pairs.append((None, None))
-            doubtful.append(name)
-    warn_of(SOURCE, "lesions have no crop and mask here, as their files cannot be told apart", doubtful)
-    return pairs
-
-
-def _crop_and_mask(files: list[str], film: str | None, partial: bool) -> tuple[str | None, str | None]:
-    """Which of a lesion's files is the crop and which the mask, by what they hold; None where there is none.
-
-    With `partial`, one readable file decides about the other, and the film may be unreadable.
-    """
-
-    def ask(question, path: str):
-        try:
-            return question(path)
-        except MammoError:
-            if not partial:
-                raise
-            return None
-
-    size = ask(image_size, film) if film else None
-    masks = [path for path in files if size and ask(image_size, path) == size]
-    unknown: list[str] = []
-    if len(masks) != 1:
-        answers = {path: ask(is_mask, path) for path in files}
-        unknown = [path for path in files if answers[path] is None]
-        masks = [path for path in files if answers[path]] or unknown
-    crops = [path for path in files if path not in masks]
-    if len(masks) > 1 or len(crops) > 1 or (unknown and len(files) == 1):
-        raise MammoError(f"Of {' and '.join(files)} none or both look like a mask. Download that folder again.")
-    return next(iter(crops), None), next(iter(masks), None)

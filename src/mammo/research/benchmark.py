@@ -52,6 +52,7 @@ from mammo.research.lesion_cells import MOBILENET_OFFSET, LesionCellClassifier, 
 from mammo.research.radiomics import radiomics
 from mammo.research.tables import Results, subgroup_masks
 from mammo.training.feature_cache import cache_folder
+from mammo.training.frozen_backbone import STAGES
 
 WEIGHTS = ("random", "demo", "imagenet")
 
@@ -76,7 +77,8 @@ class Settings:
     weights: Sequence[str] = WEIGHTS
     mobilenet: str | None = None
     fine_tune: bool = False
-    epochs: int = 10
+    epochs: int = 3
+    stages: int = STAGES
     flips: bool = False
     cells: bool = False
     together: bool = False
@@ -101,8 +103,9 @@ class Settings:
             "--cells looks for lesions in whole images. Leave --lesions out.": self.cells and self.lesions,
             "--side goes with --lesions.": self.side and not self.lesions,
             "This data set has no kinds to choose from. Leave --kind out.": self.kind and not kinds,
-            f"{self.mobilenet} is missing.": self.mobilenet and not Path(self.mobilenet).is_file(),
         }
+        files = [file for file in (self.mobilenet, *self.weights) if file and file not in WEIGHTS]
+        refused |= {f"{file} is missing.": not Path(file).exists() for file in files}
         for reason, wrong in refused.items():
             if wrong:
                 raise MammoError(reason)
@@ -174,13 +177,14 @@ def classifiers(
         except MammoError as error:
             print(f"Without {weights} weights: {error}")
             continue
+        network = weights if weights in WEIGHTS else Path(weights).name
         maps = [frozen_maps(model, flip, folder) for flip in flips]
         for name, classifier in _frozen_classifiers(maps, cells, truth, patients):
-            yield f"ResNet50, {weights}", name, classifier
+            yield f"ResNet50, {network}", name, classifier
         if settings.fine_tune:
             name = f"fine-tuned{', flips' * settings.flips}"
-            tuned = FineTunedClassifier(model, table, folder, settings.epochs, settings.flips)
-            yield f"ResNet50, {weights}", name, tuned
+            tuned = FineTunedClassifier(model, table, folder, settings.epochs, settings.stages, settings.flips)
+            yield f"ResNet50, {network}", name, tuned
     if settings.mobilenet:
         network = build_mobilenet(settings.mobilenet, size, channels)
         maps = [cached_features(network, flip, folder) for flip in flips]
@@ -237,10 +241,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Settings:
         metavar=("HEIGHT", "WIDTH"),
         help="of the model input (224 224); may be repeated",
     )
-    add("--weights", nargs="*", choices=WEIGHTS, help="of ResNet50 (all)")
+    add("--weights", nargs="*", help=f"of ResNet50: {', '.join(WEIGHTS)}, or files (all but files)")
     add("--mobilenet", help="a baseline: Keras' file mobilenet_v2_..._1.0_224_no_top.h5")
     add("--fine-tune", action="store_true", help="train the network in every fold, too")
-    add("--epochs", type=int, help="of the fine-tuning, at most (10)")
+    add("--epochs", type=int, help="of the fine-tuning, at most (3)")
+    add("--stages", type=int, help="of the network that are fine-tuned, from the last on (5, all)")
     add("--flips", action="store_true", help="rows for the mean over the image and the same upside down")
     add("--cells", action="store_true", help="rows for the most suspicious cell, learned from located lesions")
     add("--together", action="store_true", help="rows for the mean of all classifiers of a network, at all sizes")

@@ -29,9 +29,9 @@ from mammo.models.saved_model import image_size_of
 from mammo.research.cross_validation import FOLDS, CVClassifier
 from mammo.training import fine_tuning
 from mammo.training.feature_cache import FeatureCache, iterate_batches, mark_used, model_digest
-from mammo.training.frozen_backbone import copy_of_last_stage, frozen_features, frozen_stages
+from mammo.training.frozen_backbone import STAGES, copy_of_last_stages, frozen_features, frozen_stages
 
-RECIPE = 1  # of FineTunedClassifier; raise it whenever the same fold would get other scores
+RECIPE = 2  # of FineTunedClassifier; raise it whenever the same fold would get other scores
 
 
 class FlippedImages:
@@ -113,8 +113,8 @@ class FineTunedClassifier(CVClassifier):
     manifest : DataFrame
     folder : Path
         Of the cache.
-    epochs : int
-        Of the fine-tuning, at most.
+    epochs, stages : int
+        Of the fine-tuning.
     flips : bool
         A score is the mean over the image and the same upside down.
     precision : "bfloat16" or "float32", optional
@@ -127,17 +127,24 @@ class FineTunedClassifier(CVClassifier):
     """
 
     def __init__(
-        self, model, manifest: pd.DataFrame, folder: Path, epochs: int = 10, flips: bool = False, precision=None
+        self,
+        model,
+        manifest: pd.DataFrame,
+        folder: Path,
+        epochs: int = 3,
+        stages: int = STAGES,
+        flips: bool = False,
+        precision=None,
     ):
         super().__init__(class_indices(manifest), manifest["patient_id"])
         self.model, self.manifest, self.folder = model, manifest.reset_index(drop=True), folder
-        self.epochs, self.precision = epochs, precision or native_precision()
+        self.epochs, self.stages, self.precision = epochs, stages, precision or native_precision()
         images = ImageLoader(manifest, image_size_of(model))
         sources = [images, FlippedImages(images)] if flips else [images]
-        self.maps = [FeatureCache(frozen_stages(model, self.precision), source, folder) for source in sources]
+        self.maps = [FeatureCache(frozen_stages(model, self.precision, stages), source, folder) for source in sources]
         self.start = model.get_weights()
         settings = [fine_tuning.RECIPE, RECIPE, *images.keys, *self.truth, *self.patients, model_digest(model)]
-        self.settings = [*settings, epochs, flips, self.precision]
+        self.settings = [*settings, epochs, stages, flips, self.precision]
         self.restored: list[bool] = []
 
     def fit(self, rows: np.ndarray, seed: int) -> FineTunedClassifier:
@@ -182,9 +189,9 @@ class FineTunedClassifier(CVClassifier):
         self.model.set_weights(self.start)
         with without_stderr(), redirect_stdout(io.StringIO()):  # the progress bar of the folds is enough
             fine_tuning.train_head(self.model, rows, **options)
-            history = fine_tuning.fine_tune(self.model, rows, epochs=self.epochs, **options)
+            history = fine_tuning.fine_tune(self.model, rows, self.stages, self.epochs, **options)
         self.restored[-1] = history["restored"]
-        self.network_ = copy_of_last_stage(self.model, self.precision)
+        self.network_ = copy_of_last_stages(self.model, self.precision, self.stages)
 
 
 def _read_fold(path: Path, count: int) -> dict[str, np.ndarray] | None:

@@ -15,8 +15,9 @@ scikit-learn on the same kind of processor; on another kind some pixels differ i
 pixels, rows before columns, the chest wall on the left until the very last step.
 """
 
+from mammo.synthetic.cbis_ddsm_replica import cbis_ddsm_folder
 from mammo.synthetic.cmmd_replica import cmmd_folder
 from mammo.synthetic.dataset import generate_dataset, noise_dataset
 from mammo.synthetic.phantom import Patient, draw_patient, phantom
 
-__all__ = ["Patient", "cmmd_folder", "draw_patient", "generate_dataset", "noise_dataset", "phantom"]
+__all__ = ["Patient", "cbis_ddsm_folder", "cmmd_folder", "draw_patient", "generate_dataset", "noise_dataset", "phantom"]

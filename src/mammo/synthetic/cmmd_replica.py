@@ -10,7 +10,6 @@ side and view, and the owner's table, one row a breast. Each patient has both vi
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from joblib import Parallel, delayed
 from pydicom.uid import generate_uid
 from tqdm.auto import tqdm
 
-from mammo.core.errors import MammoError
 from mammo.core.files import write_atomically
+from mammo.synthetic._folders import is_drawn
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import write_image
 from mammo.synthetic.lesions import CALCIFICATIONS
@@ -58,16 +57,10 @@ def cmmd_folder(
         Where the folder holds anything else.
     """
     folder = Path(folder)
-    stamp, images, table = folder / "synthetic.txt", folder / "cmmd", folder / TABLE
+    images, table = folder / "cmmd", folder / TABLE
     settings = f"{RECIPE}, seed {seed}, {patients} patients, difficulty {difficulty}, {tuple(image_size)}\n"
-    if stamp.is_file() and stamp.read_text() == settings and table.is_file():
+    if is_drawn(folder, settings, [table], images):
         return folder
-    if folder.is_dir() and any(folder.iterdir()) and not stamp.is_file():
-        raise MammoError(f"{folder} holds other files and is not touched. Choose a new folder for the data set.")
-    table.unlink(missing_ok=True)
-    if images.is_dir():
-        shutil.rmtree(images)
-    write_atomically(stamp, lambda path: path.write_text(settings))
     draw = delayed(partial(_write_patient, images, seed=seed, difficulty=difficulty, image_size=image_size))
     work = Parallel(n_jobs=processes, return_as="generator")(draw(number) for number in range(patients))
     rows = list(tqdm(work, total=patients, desc="synthetic CMMD", unit="patient"))

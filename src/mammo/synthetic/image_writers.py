@@ -42,6 +42,15 @@ def write_image(path: Path, image: np.ndarray, file_format: str, tags: dict, inv
         write_atomically(path, lambda partial_path: header.save_as(partial_path, enforce_file_format=True))
 
 
+def write_mask(path: Path, mask: np.ndarray, tags: dict, origin: str) -> None:
+    """Write a bool (height, width) mask as DICOM, 0 and nothing else but the highest value."""
+    header = _dicom(np.zeros(mask.shape, np.float32), 8, tags, False, origin)
+    header.BitsAllocated = 8
+    header.PixelData = (mask * np.uint8(255)).tobytes() + b"\0" * (mask.size % 2)
+    header["PixelData"].VR = "OB"
+    write_atomically(path, lambda partial_path: header.save_as(partial_path, enforce_file_format=True))
+
+
 def _dicom(image: np.ndarray, bits: int, tags: dict, inverted: bool, origin: str) -> FileDataset:
     """A Digital Mammography X-Ray Image, For Presentation (DICOM PS3.3 A.26), that names no real person.
 

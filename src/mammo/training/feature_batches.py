@@ -9,6 +9,7 @@ import numpy as np
 
 from mammo.core.backend import keras
 from mammo.core.manifest import CLASS_NAMES
+from mammo.training.augmented_images import AugmentedImages
 from mammo.training.feature_cache import FeatureCache
 
 
@@ -17,7 +18,7 @@ class FeatureBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    features : FeatureCache or ndarray
+    features : FeatureCache, AugmentedImages or ndarray
     items : ndarray of int
         Those of `features` that belong to it.
     labels : ndarray of int (features,)
@@ -37,6 +38,8 @@ class FeatureBatches(keras.utils.PyDataset):
     def set_epoch(self, epoch: int, logs=None) -> None:
         """For a callback: Keras' own `on_epoch_end` is also called before the first epoch."""
         self.epoch = epoch
+        if hasattr(self.features, "set_epoch"):
+            self.features.set_epoch(epoch)
 
     def __len__(self) -> int:
         return -(-len(self.items) // self.batch_size)
@@ -53,7 +56,7 @@ class FeatureBatches(keras.utils.PyDataset):
 class TrainingData:
     """What the frozen stages make of the training images, their augmentations and the validation images."""
 
-    features: FeatureCache
+    features: FeatureCache | AugmentedImages
     labels: np.ndarray
     """int (items,): 1 for malignant, else 0."""
     splits: np.ndarray

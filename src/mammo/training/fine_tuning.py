@@ -1,4 +1,4 @@
-"""Training in two stages: the classification head, then the last stage of the backbone with it.
+"""Training in two steps: the classification head, then the convolutions with it.
 
     model = mammo.build_model("imagenet")
     head = mammo.train_head(model, manifest)
@@ -8,9 +8,9 @@ Both take the manifest with its `split` column, learn from `train`, stop by `val
 change the model in place and return its history: a dict of lists, one value an epoch. The loss of both splits is
 weighted by class (`feature_batches.class_weights`): what stops the training is what trains.
 
-The frozen part of the network runs once: its features of each image and of its augmentations are cached on disk
-(`feature_cache`), and both stages train on them with `model.fit`. The same call goes on where it was interrupted.
-Memory does not grow with the data set.
+What stays frozen runs once: its features of each image and of its augmentations are cached on disk (`feature_cache`),
+and `model.fit` trains on them. Where every convolution learns, the prepared images are cached instead, and augmented
+anew in every epoch. The same call goes on where it was interrupted. Memory does not grow with the data set.
 """
 
 from __future__ import annotations
@@ -27,19 +27,23 @@ from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
 from mammo.data.image_loader import ImageLoader
 from mammo.models.saved_model import image_size_of
+from mammo.training.augmented_images import AugmentedImages
 from mammo.training.checkpoint import Checkpoint
 from mammo.training.feature_batches import TrainingData
 from mammo.training.feature_cache import FeatureCache, cache_folder, model_digest
 from mammo.training.frozen_backbone import (
     POLICIES,
+    STAGES,
     copy_of_head,
-    copy_of_last_stage,
+    copy_of_last_stages,
     copy_weights,
     frozen_features,
     frozen_stages,
 )
 
-RECIPE = 2  # raise it whenever the same images and settings would be trained otherwise
+RECIPE = 3  # raise it whenever the same images and settings would be trained otherwise
+WARM_UP = 0.1  # of the steps of fine-tuning: the rate rises, then falls as a cosine
+WEIGHT_DECAY = 1e-3
 
 
 def train_head(
@@ -76,7 +80,7 @@ def train_head(
         Of the augmentations and of the order of batches.
     cache : path, optional
         Folder for cached features; `feature_cache` says where it is by default and how it is bounded.
-    precision : "bfloat16" or "float32", optional
+    precision : "bfloat16", "float16" or "float32", optional
         Of the frozen part; without it, what this machine computes fastest.
 
     Returns
@@ -94,7 +98,7 @@ def train_head(
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
-    head = _compiled(copy_of_head(model), learning_rate, seed)
+    head = _compiled(copy_of_head(model), keras.optimizers.Adam(learning_rate, name="adam"), seed)
     history = _fit(head, training, features, learning_rate, epochs, batch_size, patience, seed)
     copy_weights(head, model)
     return history
@@ -103,8 +107,9 @@ def train_head(
 def fine_tune(
     model: keras.Model,
     manifest: pd.DataFrame,
-    epochs: int = 10,
-    learning_rate: float = 1e-5,
+    stages: int = STAGES,
+    epochs: int = 3,
+    learning_rate: float = 1e-4,
     n_augmentations: int = 3,
     batch_size: int = 16,
     patience: int = 3,
@@ -112,22 +117,38 @@ def fine_tune(
     cache=None,
     precision: str | None = None,
 ) -> dict:
-    """Train the last stage (conv5) together with the head.
+    """Train the convolutions of the last `stages` together with the head.
 
-    Parameters and errors are those of `train_head`. BatchNorm stays in inference mode: on a few mammograms its
-    statistics would only get worse. After `train_head` with the same `n_augmentations`, `seed` and `precision` nothing
-    is left to be computed beforehand.
+    AdamW; over the first tenth of the steps the learning rate rises to `learning_rate`, then it falls as a cosine [1]_.
+    BatchNorm stays in inference mode: batches are too small for its statistics. Other parameters and errors are those
+    of `train_head`.
+
+    Parameters
+    ----------
+    stages : int
+        1 trains conv5, 2 conv4 and conv5, and so on; 5 trains every convolution. Features of frozen stages are cached,
+        so fewer stages are faster.
+    n_augmentations : int
+        In an epoch each training image is seen as it is and in so many augmented versions. With 5 stages they are
+        others in every epoch; with fewer their features are cached.
 
     Returns
     -------
     dict
         As of `train_head`, and `restored`: True where no epoch has a lower validation loss than the model at the start.
         The model is then left as it was, and a line says so.
+
+    References
+    ----------
+    .. [1] I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
     """
-    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience)
-    training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
-    part = unfreeze(copy_of_last_stage(model, training.precision))
-    part = _compiled(part, learning_rate, seed)
+    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience, stages=stages)
+    if stages > STAGES:
+        raise MammoError(f"stages is {stages!r}. ResNet50 has {STAGES}.")
+    training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision), stages)
+    steps = epochs * len(training.batches(training.features, "train", batch_size))
+    part = unfreeze(copy_of_last_stages(model, training.precision, stages))
+    part = _compiled(part, _adamw(learning_rate, steps, training.precision), seed)
     start = part.evaluate(training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True)
     history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
     restored = not any(loss < start["loss"] for loss in history["val_loss"])
@@ -139,10 +160,19 @@ def fine_tune(
 
 
 def unfreeze(part: keras.Model) -> keras.Model:
-    """Let every layer of the last stage and the head learn but BatchNorm, which stays in inference mode."""
+    """Let every layer of the copied stages and the head learn but BatchNorm, which stays in inference mode."""
     for layer in part.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     return part
+
+
+def _adamw(learning_rate: float, steps: int, precision: str) -> keras.optimizers.Optimizer:
+    warm_up = max(1, round(WARM_UP * steps))
+    rate = keras.optimizers.schedules.CosineDecay(
+        learning_rate / 100, max(1, steps - warm_up), warmup_target=learning_rate, warmup_steps=warm_up
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, name="adamw")
+    return keras.optimizers.LossScaleOptimizer(optimizer, name="scaled") if precision == "float16" else optimizer
 
 
 def _check_settings(**settings: int) -> None:
@@ -159,24 +189,29 @@ def _precision(wanted: str | None) -> str:
     return precision
 
 
-def _frozen_part(model, manifest, n_augmentations: int, seed: int, folder: Path, precision: str) -> TrainingData:
+def _frozen_part(
+    model, manifest, n_augmentations: int, seed: int, folder: Path, precision: str, learning: int = 1
+) -> TrainingData:
     parts = [rows_in_split(manifest, split) for split in ("train", "validation")]
     rows, counts = pd.concat(parts), [n_augmentations] * len(parts[0]) + [0] * len(parts[1])
-    images = ImageLoader(rows, image_size_of(model), counts, seed)
-    features = FeatureCache(frozen_stages(model, precision), images, folder)
-    features.compute("frozen stages")
-    return TrainingData(
-        features, class_indices(rows)[images.rows], rows["split"].to_numpy()[images.rows], folder, precision
-    )
+    everything = learning == STAGES
+    images = ImageLoader(rows, image_size_of(model), 0 if everything else counts, seed)
+    features = FeatureCache(frozen_stages(model, precision, learning), images, folder)
+    features.compute("reading images" if everything else "frozen stages")
+    items = images.rows
+    if everything:
+        features = AugmentedImages(features, counts, seed)
+        items = features.rows
+    return TrainingData(features, class_indices(rows)[items], rows["split"].to_numpy()[items], folder, precision)
 
 
-def _compiled(net: keras.Model, learning_rate: float, seed: int) -> keras.Model:
+def _compiled(net: keras.Model, optimizer: keras.optimizers.Optimizer, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     metrics = [
         keras.metrics.AUC(name="auc", multi_label=True, num_labels=2),
         keras.metrics.CategoricalAccuracy(name="accuracy"),
     ]
-    net.compile(keras.optimizers.Adam(learning_rate), "categorical_crossentropy", metrics=metrics)
+    net.compile(optimizer, "categorical_crossentropy", metrics=metrics)
     net.optimizer.build(net.trainable_variables)  # else TensorFlow traces how, which takes seconds
     return net
 
@@ -185,7 +220,7 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
     """Train `net` on cached features; stop by validation loss and go back to the best epoch."""
     train = training.batches(features, "train", batch_size, seed)
     settings = [RECIPE, keras.__version__, *features.keys, *training.labels, *training.splits, model_digest(net)]
-    settings += [learning_rate, batch_size, patience, seed]
+    settings += [net.optimizer.get_config(), batch_size, patience, seed]
     name = hashlib.sha256(" ".join(map(str, settings)).encode()).hexdigest()
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     checkpoint = Checkpoint(training.folder / "runs" / name, stopping, features.paths)
