@@ -98,7 +98,7 @@ def last_stage(manifest, cache: Path, rounds: int) -> tuple:
         ours = fresh()
         ours.set_weights(start.get_weights())
         found.append((first, an_epoch(ours, manifest, cache)))
-    mammo.fine_tune(start, manifest, rounds, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
+    mammo.fine_tune(start, manifest, 1, rounds, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
     return found, auc(model, manifest), auc(start, manifest)
 
 
@@ -112,7 +112,7 @@ def an_epoch(model, manifest, cache: Path) -> float:
 
     Checkpoint.on_epoch_end = with_time
     try:
-        mammo.fine_tune(model, manifest, 2, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
+        mammo.fine_tune(model, manifest, 1, 2, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
     finally:
         Checkpoint.on_epoch_end = on_epoch_end
     return ends[-1] - ends[-2]

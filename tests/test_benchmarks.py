@@ -68,3 +68,18 @@ def test_heat_is_on_a_circle_near_it_or_elsewhere(x, expected, script):
     on, near, chance = script("pointing").pointed(prediction, lesions)
     assert (on, near) == expected
     assert chance == pytest.approx((np.pi * 42**2 + np.pi * 33**2 / 4) / 60_000, rel=0.2)
+
+
+@pytest.mark.training
+def test_the_script_for_graphics_cards_runs_in_miniature_on_a_processor(script, capsys):
+    gpu = script("gpu")
+    gpu.main(**gpu.MINIATURE)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| 64 x 64")]
+    assert [name.removeprefix("| 64 x 64, ") for name, *_ in rows] == [
+        "plain Keras",
+        "all stages, float32",
+        "last stage, cached, float32",
+    ]
+    assert all(float(rate) > 0 for _, rate, *_ in rows)
+    assert 0 <= float(lines[-1].split(" | ")[1].removesuffix(" |")) <= 1

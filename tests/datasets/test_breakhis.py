@@ -7,7 +7,8 @@ from files import breakhis_replica
 from PIL import Image
 
 import mammo
-from mammo.data.image_loader import ImageLoader, augment, load_images
+from mammo.data.augmentation import augment
+from mammo.data.image_loader import ImageLoader, load_images
 from mammo.datasets import breakhis
 
 NAMES = [

@@ -18,17 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
 from mammo.core.files import find_files, sha256_of
 from mammo.core.manifest import IMAGE_KINDS, image_kind, patches_of
-from mammo.data.preprocessing import by_channel, prepare, preprocessing_version
+from mammo.data import augmentation
+from mammo.data.augmentation import augment, versions_of
+from mammo.data.preprocessing import prepare, preprocessing_version
 
 WORKERS = min(8, os.cpu_count() or 1)  # each holds an image of full size
-TURN, MOVE, NEARER = np.radians(15), 0.05, 0.1
-RECIPE = 1  # of the augmentation; raise it whenever the same seed would give another image
 
 
 class ImageLoader:
@@ -87,7 +86,7 @@ class ImageLoader:
     @cached_property
     def keys(self) -> list[str]:
         """What an input depends on: the file's content, the preprocessing, size, augmentation and seed."""
-        made = f"{preprocessing_version()}, augmentation {RECIPE}, {self.image_size}"
+        made = f"{preprocessing_version()}, augmentation {augmentation.RECIPE}, {self.image_size}"
         return [
             f"{self._contents[row]} {self.patches[row]} {made} {f'{version} {self.seed}' if version else 0}"
             for row, version in zip(self.rows, self.version, strict=True)
@@ -99,32 +98,6 @@ def _sha256(path: Path) -> str:
         return sha256_of(path)
     except OSError:
         return uuid.uuid4().hex * 2  # reading it will say what is wrong
-
-
-def augment(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a radiographer could have changed in an image (height, width, 1): upside down, turned, moved, nearer.
-
-    The chest wall stays on the left, where prediction will find it too. Micrographs, (height, width, 3), have no such
-    side and are mirrored, too.
-    """
-    height, width, channels = x.shape
-    angle, scale = rng.uniform(-TURN, TURN), rng.uniform(1 - NEARER, 1 + NEARER)
-    upside_down = -1 if rng.random() < 0.5 else 1
-    across, down = rng.uniform(-MOVE, MOVE, 2) * (width, height)
-    mirrored = -1 if channels == 3 and rng.random() < 0.5 else 1
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    # Where each place of the result lies in the image, both counted from the middle.
-    matrix = np.array([[cos, -sin], [sin, cos]]) * (mirrored, upside_down)
-    middle = np.array([width, height]) / 2
-    first, second = middle + np.array([across, down]) - matrix @ middle
-    terms = (*matrix[0], first, *matrix[1], second)
-    return by_channel(x, lambda channel: channel.transform((width, height), Image.AFFINE, terms, Image.BILINEAR))
-
-
-def versions_of(count: int, n_augmentations) -> tuple[np.ndarray, np.ndarray]:
-    """Of each item, its image and its version: 0 for the image as it is, else the number of its augmentation."""
-    versions = np.broadcast_to(n_augmentations, count) + 1
-    return np.repeat(np.arange(count), versions), np.concatenate([np.arange(number) for number in versions])
 
 
 def load_images(manifest: pd.DataFrame, image_size) -> np.ndarray:

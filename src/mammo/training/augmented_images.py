@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo.data.image_loader import RECIPE, augment, versions_of
+from mammo.data.augmentation import RECIPE, augment, versions_of
 from mammo.training.feature_cache import FeatureCache
 
 
