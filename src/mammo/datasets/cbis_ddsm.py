@@ -142,7 +142,7 @@ def download(
     seed: int = 0,
     max_gb: float | None = 10,
 ) -> Path:
-    """Download films of CBIS-DDSM from the NCI Imaging Data Commons; needs `pip install "mammo[download]"`.
+    """Download films of CBIS-DDSM from the NCI Imaging Data Commons; needs the extra `download` of this package.
 
     Parameters
     ----------

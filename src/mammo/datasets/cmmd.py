@@ -104,7 +104,7 @@ def manifest(root, other_breast: str | None = None, partial: bool = False) -> pd
 
 
 def download(folder, patients: int | None = None, seed: int = 0, max_gb: float | None = 10) -> Path:
-    """Download patients of CMMD from the NCI Imaging Data Commons; needs `pip install "mammo[download]"`.
+    """Download patients of CMMD from the NCI Imaging Data Commons; needs the extra `download` of this package.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def idc_series(collection: str) -> pd.DataFrame:
         import requests  # noqa: F401
     except ImportError as error:
         raise MammoError(
-            f"The package {error.name} is missing. Install what downloads need: `pip install 'mammo[download]'`, or "
+            f"The package {error.name} is missing. Install what downloads need: "
             "`pip install idc-index-data pyarrow requests`."
         ) from None
     path = idc_index_data.IDC_INDEX_PARQUET_FILEPATH
