@@ -41,3 +41,17 @@ def test_other_settings_of_keras_are_refused_in_one_sentence(tmp_path, settings,
     assert last.startswith("mammo.core.errors.MammoError: Keras is set up in a way that these models cannot use")
     assert reason in last
     assert "keras.json" in last
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [([(7, 5)], "float16"), ([(8, 0)], "bfloat16"), ([(8, 9), (7, 5)], "float16"), ([(6, 1)], "float32")],
+)
+def test_the_graphics_card_decides_the_precision(monkeypatch, capabilities, precision):
+    """A T4 has 7.5, an A100 8.0, a P100 6.1."""
+    from mammo.core.backend import native_precision, tf
+
+    monkeypatch.delenv("MAMMO_PRECISION", raising=False)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: capabilities)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda card: {"compute_capability": card})
+    assert native_precision() == precision

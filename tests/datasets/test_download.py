@@ -334,7 +334,7 @@ def test_without_a_network_one_sentence_says_so_soon(three, tmp_path, monkeypatc
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "idc_index_data", None)
-    with pytest.raises(mammo.MammoError, match=r"idc_index_data is missing.*mammo\[download\]"):
+    with pytest.raises(mammo.MammoError, match=r"idc_index_data is missing.*pip install idc-index-data"):
         download.idc_series.__wrapped__("cmmd")
 
 

@@ -1,4 +1,5 @@
 import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -264,6 +265,20 @@ def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
     assert "Computing in bfloat16." in capsys.readouterr().out
     with pytest.raises(mammo.MammoError, match="not 'int8'"):
         mammo.train_head(fresh_model, demo, epochs=1, precision="int8")
+
+
+def test_it_is_said_whether_the_network_waits_for_batches(fresh_model, demo, monkeypatch, capsys):
+    mammo.train_head(fresh_model, demo, epochs=2, n_augmentations=0)
+    assert re.search(r"took \d+% of the training time: the network did not wait", capsys.readouterr().out)
+    inner = FeatureBatches.__getitem__
+
+    def slow(self, index):
+        self.seconds += 1000
+        return inner(self, index)
+
+    monkeypatch.setattr(FeatureBatches, "__getitem__", slow)
+    mammo.train_head(fresh_model, demo, epochs=2, n_augmentations=0)
+    assert "the network waited for them" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("precision", "stages"), [("bfloat16", 1), ("float16", 1), ("float16", 5)])

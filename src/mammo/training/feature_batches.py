@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class FeatureBatches(keras.utils.PyDataset):
         super().__init__()
         self.features, self.items, self.labels, self.weights = features, items, labels, weights
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.seconds = 0.0
+        """Spent on reading and augmenting, in a thread beside the network."""
 
     def set_epoch(self, epoch: int, logs=None) -> None:
         """For a callback: Keras' own `on_epoch_end` is also called before the first epoch."""
@@ -45,11 +48,13 @@ class FeatureBatches(keras.utils.PyDataset):
         return -(-len(self.items) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        items = self.items
+        begun, items = time.perf_counter(), self.items
         if self.seed is not None:
             items = np.random.default_rng([self.seed, self.epoch]).permutation(items)
         batch = items[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.features[batch], one_hot(self.labels[batch]), self.weights[self.labels[batch]]
+        values = self.features[batch], one_hot(self.labels[batch]), self.weights[self.labels[batch]]
+        self.seconds += time.perf_counter() - begun
+        return values
 
 
 @dataclass(frozen=True)

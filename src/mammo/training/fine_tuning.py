@@ -16,6 +16,7 @@ anew in every epoch. The same call goes on where it was interrupted. Memory does
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,7 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
     done = checkpoint.restore(net, epochs)
     order = keras.callbacks.LambdaCallback(on_epoch_begin=train.set_epoch)
     bar = TqdmCallback(epochs, verbose=0, desc="training", initial=done)
+    begun = time.perf_counter()
     net.fit(
         train,
         validation_data=training.batches(features, "validation", batch_size),
@@ -237,8 +239,15 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
         verbose=0,
     )
     checkpoint.finish()
+    _say_who_waits(train.seconds / (time.perf_counter() - begun))
     _say_if_no_number(checkpoint.history, learning_rate)
     return checkpoint.history
+
+
+def _say_who_waits(share: float) -> None:
+    """Batches are prepared beside the network: that holds it up only where it takes nearly all the time."""
+    waits = "the network waited for them" if share > 0.9 else "the network did not wait for them"
+    print(f"Preparing batches took {share:.0%} of the training time: {waits}.")
 
 
 def _say_if_no_number(history: dict, learning_rate: float) -> None:
