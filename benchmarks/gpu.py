@@ -132,8 +132,10 @@ def _some(manifest, rows):
     return manifest.groupby(["split", "label"]).head(rows) if rows else manifest
 
 
-def main(sizes=SIZES, patients=PATIENTS, auc_patients=AUC_PATIENTS, precisions=PRECISIONS, rows=None, xla=(False, True)) -> None:
-    """Print both tables; of each split and label so many `rows`, or all."""
+def main(
+    sizes=SIZES, patients=PATIENTS, auc_patients=AUC_PATIENTS, precisions=PRECISIONS, rows=None, xla=(False, True)
+) -> None:
+    """Print both tables; of each split and label so many `rows`."""
     details = [tf.config.experimental.get_device_details(card) for card in tf.config.list_physical_devices("GPU")]
     names = ", ".join(detail.get("device_name", "GPU") for detail in details) or "CPU"
     print(f"{names}, TensorFlow {tf.__version__}; precision by default: {native_precision()}")
