@@ -112,7 +112,7 @@ def trained(replica, tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = mammo.build_model(None, (64, 96), quiet=True, channels=3)
     mammo.train_head(model, replica, epochs=20, n_augmentations=1)
-    mammo.fine_tune(model, replica[replica["magnification"] == 40], epochs=1, n_augmentations=0)
+    mammo.fine_tune(model, replica[replica["magnification"] == 40], stages=1, epochs=1, n_augmentations=0)
     report = mammo.evaluate(mammo.predict_manifest(model, replica))
     folder = tmp_path_factory.mktemp("saved") / "model"
     mammo.save_classifier(folder, model, report, ood_detector=mammo.fit_ood_detector(model, replica))

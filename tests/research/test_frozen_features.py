@@ -155,7 +155,8 @@ def test_fine_tuning_itself_learns(lesions, fold, tmp_path, monkeypatch):
     monkeypatch.setattr(fine_tuning, "train_head", lambda *a, **k: real["train_head"](*a, **k, **short))
     monkeypatch.setattr(fine_tuning, "fine_tune", lambda *a, **k: real["fine_tune"](*a, **k, n_augmentations=0))
     train, test = fold
-    classifier, scores = FineTunedClassifier(model, lesions, tmp_path, epochs=1, precision="float32"), []
+    classifier = FineTunedClassifier(model, lesions, tmp_path, epochs=1, stages=1, precision="float32")
+    scores = []
     for _ in range(2):
         scores.append(classifier.fit(train, 0).decision_function(test))
         for path in (tmp_path / "folds").iterdir():

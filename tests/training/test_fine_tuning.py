@@ -52,7 +52,7 @@ def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
     assert len(history["loss"]) == 2
 
 
-@pytest.mark.parametrize(("stages", "learned"), [(1, "5"), (2, "45"), (5, "12345")])
+@pytest.mark.parametrize(("stages", "learned"), [(1, "5"), (5, "12345")])
 def test_fine_tuning_changes_the_last_stages_and_no_batchnorm(fresh_model, tmp_path, monkeypatch, stages, learned):
     """... and like the head's training it never opens a test image: here they are gone."""
     table = mammo.generate_dataset(tmp_path / "d", patients=20, seed=4, image_size=(192, 144), processes=1)
@@ -281,7 +281,7 @@ def test_it_is_said_whether_the_network_waits_for_batches(fresh_model, demo, mon
     assert "the network waited for them" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("precision", "stages"), [("bfloat16", 1), ("float16", 1), ("float16", 5)])
+@pytest.mark.parametrize(("precision", "stages"), [("bfloat16", 1), ("float16", 1)])
 def test_half_the_digits_learn_the_same(fresh_model, demo, precision, stages):
     start = fresh_model.get_weights()
 
