@@ -20,24 +20,28 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from training import RATE, an_epoch, auc, plain, seconds
 
 import mammo
 from mammo.core.backend import keras, native_precision, tf
 from mammo.core.manifest import class_indices
 from mammo.data.image_loader import load_images
-from mammo.training.checkpoint import Checkpoint
 from mammo.training.feature_batches import one_hot
 
 SIZES, PATIENTS, AUC_PATIENTS, BATCH = ((384, 288), (1024, 768)), 60, 200, 8
-MINIATURE = {"sizes": ((64, 64),), "patients": 20, "auc_patients": 20, "precisions": ("float32",), "rows": 2}
-MINIATURE["xla"] = (False,)  # compiling takes a minute on a CPU
+MINIATURE = {
+    "sizes": ((64, 64),),
+    "patients": 20,
+    "auc_patients": 20,
+    "precisions": ("float32",),
+    "rows": 2,
+    "xla": (False,),
+}
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 
@@ -60,44 +64,17 @@ class Utilisation(threading.Thread):
         return float(np.mean(self.values)) if self.values else None
 
 
-class Epochs(keras.callbacks.Callback):
-    """When each epoch ended."""
-
-    def __init__(self):
-        super().__init__()
-        self.ends = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.ends.append(time.perf_counter())
-
-
 def plain_epoch(manifest, size, jit: bool) -> float:
-    """Seconds of the second of two epochs of the plain loop."""
+    """Seconds of the second of two epochs of the plain loop, since the first one compiles."""
     train = manifest[manifest["split"] == "train"]
-    model, ends = mammo.build_model("demo", size, quiet=True), Epochs()
-    for layer in model.layers:
-        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-    model.compile(keras.optimizers.Adam(1e-5), "categorical_crossentropy", jit_compile=jit)
-    model.fit(load_images(train, size), one_hot(class_indices(train)), BATCH, epochs=2, verbose=0, callbacks=[ends])
-    return ends.ends[1] - ends.ends[0]
+    x, y = load_images(train, size), one_hot(class_indices(train))
+    model = plain(mammo.build_model("demo", size, quiet=True), lambda layer: True, RATE, jit_compile=jit)
+    return [seconds(model.fit, x, y, BATCH, verbose=0) for _ in range(2)][1]
 
 
 def our_epoch(manifest, size, stages: int, precision: str, cache: Path) -> float:
-    """Seconds of the second of two epochs of `fine_tune`, validation included."""
-    ends, on_epoch_end = [], Checkpoint.on_epoch_end
-
-    def with_time(self, *given):
-        on_epoch_end(self, *given)
-        ends.append(time.perf_counter())
-
-    Checkpoint.on_epoch_end = with_time
-    try:
-        model = mammo.build_model("demo", size, quiet=True)
-        options = {"n_augmentations": 0, "batch_size": BATCH, "cache": cache, "precision": precision}
-        mammo.fine_tune(model, manifest, stages, 2, 1e-5, **options)
-    finally:
-        Checkpoint.on_epoch_end = on_epoch_end
-    return ends[1] - ends[0]
+    """Seconds of an epoch of `fine_tune`, validation included."""
+    return an_epoch(mammo.build_model("demo", size, quiet=True), manifest, cache, stages, BATCH, precision)
 
 
 def measured(name: str, images: int, epoch, *given) -> str:
@@ -117,15 +94,14 @@ def measured(name: str, images: int, epoch, *given) -> str:
     return f"| {name} | {rate} | {'' if busy is None else f'{busy:.0f} %'} | {f'{max(peak):.1f}' if peak else ''} |"
 
 
-def test_auc(manifest, size, precision: str, cache: Path) -> float:
-    """Of head and fine-tuning from demo weights, on test patients, predicted in float32."""
+def trained_auc(manifest, size, precision: str, cache: Path) -> float:
+    """AUC on test patients after head and fine-tuning from demo weights."""
     keras.utils.set_random_seed(0)
     model = mammo.build_model("demo", size, quiet=True)
     options = {"n_augmentations": 0, "cache": cache, "precision": precision}
     mammo.train_head(model, manifest, 20, **options)
     mammo.fine_tune(model, manifest, epochs=1, **options)
-    test = mammo.predict_manifest(model, manifest[manifest["split"] == "test"])
-    return roc_auc_score(class_indices(test), test["probability"])
+    return auc(model, manifest)
 
 
 def _some(manifest, rows):
@@ -159,8 +135,8 @@ def main(
             manifest = _some(mammo.generate_dataset(folder / "auc", auc_patients, seed=20_302), rows)
         for precision in precisions:
             with contextlib.redirect_stdout(io.StringIO()):
-                auc = test_auc(manifest, sizes[0], precision, folder / "auc_cache")
-            print(f"| {precision} | {auc:.3f} |", flush=True)
+                found = trained_auc(manifest, sizes[0], precision, folder / "auc_cache")
+            print(f"| {precision} | {found:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -37,11 +37,11 @@ from mammo.training.feature_batches import one_hot
 SIZE, EPOCHS, BATCH, TUNING_BATCH, RATE = (224, 224), 10, 32, 16, 1e-5
 
 
-def plain(model, layers_that_learn, rate: float):
+def plain(model, layers_that_learn, rate: float, **options):
     """The model compiled as the plain loop has it; BatchNorm keeps its statistics, or the few images spoil them."""
     for layer in model.layers:
         layer.trainable = layers_that_learn(layer) and not isinstance(layer, keras.layers.BatchNormalization)
-    model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"], **options)
     return model
 
 
@@ -102,7 +102,7 @@ def last_stage(manifest, cache: Path, rounds: int) -> tuple:
     return found, auc(model, manifest), auc(start, manifest)
 
 
-def an_epoch(model, manifest, cache: Path) -> float:
+def an_epoch(model, manifest, cache: Path, stages: int = 1, batch_size: int = TUNING_BATCH, precision=None) -> float:
     """Seconds of an epoch of `fine_tune`: the second of two, since the first one compiles."""
     ends, on_epoch_end = [], Checkpoint.on_epoch_end
 
@@ -112,7 +112,8 @@ def an_epoch(model, manifest, cache: Path) -> float:
 
     Checkpoint.on_epoch_end = with_time
     try:
-        mammo.fine_tune(model, manifest, 1, 2, RATE, n_augmentations=0, batch_size=TUNING_BATCH, cache=cache)
+        options = {"n_augmentations": 0, "batch_size": batch_size, "cache": cache, "precision": precision}
+        mammo.fine_tune(model, manifest, stages, 2, RATE, **options)
     finally:
         Checkpoint.on_epoch_end = on_epoch_end
     return ends[-1] - ends[-2]

@@ -57,9 +57,7 @@ def _drive_folder() -> Path:
         drive.mount(str(DRIVE))
         folder = DRIVE / "MyDrive" / "mammo"
         folder.mkdir(exist_ok=True)
-    except (
-        Exception
-    ) as error:  # refused permission, a mount that hangs, a connection that was lost: Colab raises anything
+    except Exception as error:  # Colab raises anything: refused permission, a lost connection
         raise MammoError(
             f"Google Drive cannot be used ({short_reason(error)}). Run the cell again and allow the access. If that "
             f"does not help, mount it anew: `from google.colab import drive; drive.mount('{DRIVE}', "

@@ -56,17 +56,3 @@ def test_the_tables_have_the_owners_columns(root):
     assert list(calc[:2]) == ["patient_id", "breast density"]
     assert list(calc[6:8]) == ["calc type", "calc distribution"]
     assert list(mass[-3:]) == ["image file path", "cropped image file path", "ROI mask file path"]
-
-
-def test_a_folder_is_kept_made_anew_or_left_alone(root, tmp_path):
-    stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")}
-    cbis_ddsm_folder(root, 20, seed=1, image_size=(192, 144), processes=1)
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")} == stamps
-    other = cbis_ddsm_folder(tmp_path / "new", 20, seed=1, image_size=(192, 144), processes=1)
-    assert [p.read_bytes() for p in sorted(other.rglob("*.dcm"))] == [p.read_bytes() for p in sorted(stamps)]
-    cbis_ddsm_folder(other, 20, seed=2, image_size=(192, 144), difficulty=1.0, processes=1)
-    assert len(cbis_ddsm.manifest(other, partial=True)) == 40
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("two years")
-    with pytest.raises(mammo.MammoError, match="holds other files"):
-        cbis_ddsm_folder(tmp_path / "mine", 20)

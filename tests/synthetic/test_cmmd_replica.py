@@ -32,17 +32,3 @@ def test_the_table_has_the_owners_columns(root):
         pd.read_csv(path, nrows=0).columns for path in (root / cmmd.TABLES[1], PACKAGED / f"{cmmd.TABLES[1]}.gz")
     )
     assert list(own) == list(real)
-
-
-def test_a_folder_is_kept_made_anew_or_left_alone(root, tmp_path):
-    stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")}
-    cmmd_folder(root, 20, seed=1, image_size=(192, 144), processes=1)
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")} == stamps
-    other = cmmd_folder(tmp_path / "new", 20, seed=1, image_size=(192, 144), processes=1)
-    assert [p.read_bytes() for p in sorted(other.rglob("*.dcm"))] == [p.read_bytes() for p in sorted(stamps)]
-    cmmd_folder(other, 10, seed=2, image_size=(192, 144), difficulty=1.0, processes=1)
-    assert len(cmmd.manifest(other, partial=True)) == 20
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("two years")
-    with pytest.raises(mammo.MammoError, match="holds other files"):
-        cmmd_folder(tmp_path / "mine", 20)

@@ -41,7 +41,7 @@ class FeatureBatches(keras.utils.PyDataset):
     def set_epoch(self, epoch: int, logs=None) -> None:
         """For a callback: Keras' own `on_epoch_end` is also called before the first epoch."""
         self.epoch = epoch
-        if hasattr(self.features, "set_epoch"):
+        if isinstance(self.features, AugmentedImages):
             self.features.set_epoch(epoch)
 
     def __len__(self) -> int:

@@ -1,0 +1,23 @@
+"""Folders in the layouts of CBIS-DDSM and CMMD: kept, made anew or left alone."""
+
+import pytest
+
+import mammo
+from mammo.datasets import cbis_ddsm, cmmd
+from mammo.synthetic import cbis_ddsm_folder, cmmd_folder
+
+
+@pytest.mark.parametrize(("draw", "reader"), [(cbis_ddsm_folder, cbis_ddsm), (cmmd_folder, cmmd)])
+def test_a_folder_is_kept_made_anew_or_left_alone(tmp_path, draw, reader):
+    root = draw(tmp_path / "data", 20, seed=1, image_size=(192, 144), processes=1)
+    stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")}
+    draw(root, 20, seed=1, image_size=(192, 144), processes=1)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")} == stamps
+    other = draw(tmp_path / "new", 20, seed=1, image_size=(192, 144), processes=1)
+    assert [p.read_bytes() for p in sorted(other.rglob("*.dcm"))] == [p.read_bytes() for p in sorted(stamps)]
+    draw(other, 10, seed=2, image_size=(192, 144), difficulty=1.0, processes=1)
+    assert len(reader.manifest(other, partial=True)) == 20
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("two years")
+    with pytest.raises(mammo.MammoError, match="holds other files"):
+        draw(tmp_path / "mine", 20)
