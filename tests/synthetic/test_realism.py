@@ -33,7 +33,8 @@ def test_synthetic_images_measure_like_real_ones():
     real = pd.DataFrame([statistics(image, find_breast(image).mask) for image in images])
     for look in LOOKS:
         ours = pd.DataFrame([measured(look, number) for number in range(24)])
-        assert 2.5 < ours.exponent.median() < 3.5
+        # Of digital images 80 % have 2.2 to 3.1: 300 of RSNA's screening mammograms, measured the same way.
+        assert 2.2 < ours.exponent.median() < 3.5
         assert real.area.min() < ours.area.median() < real.area.max()
     assert real.exponent.min() < ours.exponent.median() < real.exponent.max(), "film against film"
     distance = np.abs(np.mean(list(ours.histogram), axis=0) - np.mean(list(real.histogram), axis=0)).sum() / 2

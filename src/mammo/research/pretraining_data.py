@@ -57,8 +57,8 @@ def patches(number: int, side: int, scales, count: int, curriculum: int) -> tupl
     rng = np.random.default_rng([SEED, number, 1])
     view = VIEWS[number % 2]
     breast, _ = phantom(draw_patient(rng, "normal", 0.0), "L", view, RENDERED, rng)
-    breast = np.clip(breast / np.percentile(breast[breast > 0.12], 99.5), 0, 1)  # as find_breast does
-    inside = breast > 0.1
+    inside = breast_mask(breast)
+    breast = np.clip(breast / np.percentile(breast[inside], 99.5), 0, 1)  # as find_breast does
     places = np.argwhere(ndimage.binary_erosion(inside[::8, ::8], iterations=2)) * 8
     ease = max(0.0, 1 - number / curriculum)
     images, classes = [], []

@@ -22,7 +22,7 @@ from mammo.synthetic.image_writers import FORMATS, extension, write_image, write
 from mammo.synthetic.lesions import DESCRIPTIONS
 from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 
-RECIPE = 3  # raised whenever the same seed would give other pixels: an old folder is then made anew
+RECIPE = 4  # raised whenever the same seed would give other pixels: an old folder is then made anew
 DIFFICULTY = 0.3
 MIN_PATIENTS = 20  # fewer cannot be split three ways with both classes in each
 OF_FIVE_PATIENTS = ("benign", "benign", "malignant", "malignant", "normal")

@@ -8,10 +8,23 @@ import numpy as np
 from scipy import fft
 
 from mammo.synthetic.acquisition import Acquisition, develop, draw_acquisition, expose
-from mammo.synthetic.breast import HEIGHT_MM, distance_to_skin, outline, thickness, with_pectoral_muscle
+from mammo.synthetic.breast import (
+    HEIGHT_MM,
+    distance_to_skin,
+    outline,
+    skin_edge_on,
+    thickness,
+    with_folds,
+    with_pectoral_muscle,
+)
+from mammo.synthetic.incidental import incidental_findings
 from mammo.synthetic.lesions import Lesion, draw_lesion, with_lesion
-from mammo.synthetic.texture import tissue
+from mammo.synthetic.texture import Pattern, draw_pattern, tissue
+from mammo.synthetic.vessels import vessels
 
+# How much brighter than fat, whose brightness is 0.27; chosen by eye.
+VESSEL, ARTERY_CALCIUM, FINDING = np.float32(0.07), np.float32(0.3), np.float32(0.35)
+CALCIFIED_ARTERIES = 0.13  # share of women: Hendriks et al., European Journal of Radiology 84, 2015
 VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
 # Share of the tissue under the skin that is glandular, by BI-RADS density; chosen by eye.
@@ -39,6 +52,8 @@ class Patient:
     """Thickness between the plates."""
     lesion: Lesion | None
     unit: Acquisition
+    pattern: Pattern
+    calcified_arteries: bool
 
 
 def draw_patient(rng: np.random.Generator, label: str, difficulty: float, look: str | None = None) -> Patient:
@@ -48,11 +63,12 @@ def draw_patient(rng: np.random.Generator, label: str, difficulty: float, look: 
     """
     density = "abcd"[rng.choice(4, p=DENSITY_FREQUENCY)]
     side = SIDES[rng.integers(2)]
-    depth, half_height = rng.uniform(70, 120), rng.uniform(70, 105)
+    depth, half_height = rng.uniform(65, 145), rng.uniform(65, 110)
     compressed = float(np.clip(rng.normal(59, 16), 25, 95))
-    unit = draw_acquisition(rng, look)
+    unit, pattern = draw_acquisition(rng, look), draw_pattern(rng)
+    calcified = bool(rng.random() < CALCIFIED_ARTERIES)
     lesion = None if label == "normal" else draw_lesion(rng, label, difficulty)
-    return Patient(label, side, density, depth, half_height, compressed, lesion, unit)
+    return Patient(label, side, density, depth, half_height, compressed, lesion, unit, pattern, calcified)
 
 
 def phantom(patient: Patient, side: str, view: str, image_size, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -61,17 +77,22 @@ def phantom(patient: Patient, side: str, view: str, image_size, rng) -> tuple[np
     What the breasts and views of a patient share is in `patient`, what they do not comes from `rng`.
     """
     mm = image_size[0] / HEIGHT_MM
-    skin, nipple = outline(
+    skin, nipple, fold = outline(
         view, patient.depth * mm * rng.uniform(0.95, 1.05), patient.half_height * mm, image_size[0], rng
     )
     skin = np.minimum(skin, 0.97 * image_size[1])
     columns = min(image_size[1], fft.next_fast_len(int(skin.max()) + 3))  # no tissue is drawn where there is none
     distance = distance_to_skin(skin, columns)
     inside = distance > 0
-    image = tissue(DENSE_SHARE[patient.density], patient.half_height * mm, distance, nipple, mm, rng)
-    if view == "MLO":
-        image = with_pectoral_muscle(image, mm, rng)
-    image += 0.12 * np.exp(-(((distance - 0.9 * mm) / (0.7 * mm)) ** 2))  # the skin, seen edge-on
+    image, gland = tissue(
+        DENSE_SHARE[patient.density], patient.half_height * mm, distance, nipple, patient.pattern, mm, rng
+    )
+    blood, calcium = vessels(image.shape, nipple, patient.calcified_arteries, mm, rng)
+    image += VESSEL * blood * (1 - 0.7 * gland) + ARTERY_CALCIUM * calcium
+    image = with_pectoral_muscle(image, view, mm, rng)
+    image += FINDING * incidental_findings(skin, columns, view, mm, rng)
+    image = with_folds(image, skin, fold, view, mm, rng)
+    image += np.float32(patient.unit.skin) * skin_edge_on(distance, nipple, mm, rng)
     image = develop(image * inside, thickness(distance, patient.compressed * mm), patient.unit, mm)
     mask = np.zeros(image.shape, bool)
     if patient.lesion is not None and side == patient.side:
