@@ -32,7 +32,7 @@ def outline(
         nipple = rows * rng.uniform(0.5, 0.7)
         below = min(half_height * rng.uniform(0.7, 0.95), rows * rng.uniform(0.9, 1.05) - nipple)
         up = np.clip((nipple - row) / nipple, 0, 1)
-        upper = 1 - (1 - rng.uniform(0.3, 0.75)) * np.sin(up * np.pi / 2) ** rng.uniform(1.5, 3)
+        upper = 1 - (1 - rng.uniform(0.35, 0.8)) * np.sin(up * np.pi / 2) ** rng.uniform(1.5, 3)
         upper += rng.uniform(0, 0.12) * np.sin(np.clip(1.6 * up, 0, 1) * np.pi) ** 2  # fuller above the nipple
         skin = np.where(row < nipple, upper, _half(row - nipple, below, rng))
         has_fold = rng.random() < 0.65

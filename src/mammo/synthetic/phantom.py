@@ -63,7 +63,7 @@ def draw_patient(rng: np.random.Generator, label: str, difficulty: float, look: 
     """
     density = "abcd"[rng.choice(4, p=DENSITY_FREQUENCY)]
     side = SIDES[rng.integers(2)]
-    depth, half_height = rng.uniform(65, 145), rng.uniform(65, 110)
+    depth, half_height = rng.uniform(65, 135), rng.uniform(58, 98)
     compressed = float(np.clip(rng.normal(59, 16), 25, 95))
     unit, pattern = draw_acquisition(rng, look), draw_pattern(rng)
     calcified = bool(rng.random() < CALCIFIED_ARTERIES)

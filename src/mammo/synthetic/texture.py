@@ -60,6 +60,8 @@ class Pattern:
     """Contrast within the glandular tissue."""
     lobule_mm: float
     """Distance between lobules of fat."""
+    subcutaneous_mm: float
+    """Depth of the fat under the skin, where the tissue behind it is glandular."""
     scallop: float
     """How far lobules of fat reach into its border."""
     ligaments: float
@@ -69,7 +71,7 @@ class Pattern:
 def draw_pattern(rng) -> Pattern:
     """The layout of one patient's tissue."""
     return Pattern(
-        comb=rng.uniform(0.3, 0.95),
+        comb=rng.uniform(0.4, 1.0),
         focus_mm=float(np.exp(rng.uniform(np.log(20), np.log(200)))),
         disc=float(np.exp(rng.uniform(np.log(0.7), np.log(3)))),
         centre=rng.uniform(0.35, 0.6),
@@ -77,6 +79,7 @@ def draw_pattern(rng) -> Pattern:
         softness=rng.uniform(0.4, 1.2),
         mottle=rng.uniform(0.4, 1.3),
         lobule_mm=rng.uniform(8, 18),
+        subcutaneous_mm=rng.uniform(5, 18),
         scallop=rng.uniform(0.0, 1.0),
         ligaments=rng.uniform(0.6, 1.5),
     )
@@ -100,10 +103,11 @@ def tissue(
     fine = np.clip(power_law_field(rng, comb.shape, 2.0, 4.0), 0, None)
     web = comb(np.maximum(0.7 * filaments(rng, comb.shape, 9 * mm, 0.3 * mm, 6.0), 0.22 * fine))
 
-    wish = 0.75 * cloud + 0.2 * structure + np.float32(pattern.disc) * _disc(shape, half_height, nipple, pattern, rng)
+    wish = 0.65 * cloud + 0.3 * structure + np.float32(pattern.disc) * _disc(shape, half_height, nipple, pattern, rng)
     wish -= np.float32(0.35 * pattern.scallop) * np.clip(lobules, -1, 2)
     cut = np.float32(np.quantile(wish[distance > 5 * mm][::7], 1 - dense_share))
-    under_skin = np.clip((distance - 3 * mm) / (7 * mm), 0, 1)  # is fat
+    fat_depth = pattern.subcutaneous_mm * mm
+    under_skin = np.clip((distance - 0.4 * fat_depth) / (0.8 * fat_depth), 0, 1)
     gland, near = (
         under_skin * (0.5 + 0.5 * np.tanh((wish - cut + wider) / np.float32(softness)))
         for wider, softness in ((0, pattern.softness), (0.7, 1))
