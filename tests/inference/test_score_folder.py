@@ -10,7 +10,7 @@ import pytest
 import mammo
 from mammo.data import preprocessing
 from mammo.evaluation.prediction_sets import PredictionSetLimits
-from mammo.inference import score_folder as module
+from mammo.inference import scoring
 
 FILES = ["0.png", "1.png", "2.png", "more/3.png", "more/4.png", "readme.png"]
 
@@ -107,16 +107,16 @@ def test_a_row_agrees_with_predict_for_every_kind_of_file(films, classifier, ood
 @pytest.mark.parametrize(("cut", "first"), [(False, False), (True, False), (False, True)])
 def test_an_interrupted_table_is_continued(films, classifier, tmp_path, monkeypatch, cut, first):
     whole = mammo.score_folder(films, tmp_path / "whole.csv", classifier)
-    monkeypatch.setattr(module, "BATCH", 2)
-    rows, scored = module._rows, []
+    monkeypatch.setattr(scoring, "BATCH", 2)
+    rows, scored = scoring.Scorer._rows, []
 
-    def interrupted(classifier, images):
+    def interrupted(scorer, images):
         scored.extend(images)
         if len(scored) == 4:
             raise KeyboardInterrupt
-        return rows(classifier, images)
+        return rows(scorer, images)
 
-    monkeypatch.setattr(module, "_rows", interrupted)
+    monkeypatch.setattr(scoring.Scorer, "_rows", interrupted)
     path = tmp_path / "scores.csv"
     with pytest.raises(KeyboardInterrupt):
         mammo.score_folder(films, path, classifier)

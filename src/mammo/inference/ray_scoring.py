@@ -29,7 +29,8 @@ from tqdm.auto import tqdm
 from mammo.core.errors import MammoError
 from mammo.core.files import sha256_of, write_atomically
 from mammo.inference.classifier import Classifier, load_classifier
-from mammo.inference.score_folder import AS_TEXT, BATCH, COLUMNS, files_to_score, is_begun, read_scores, scored
+from mammo.inference.score_folder import AS_TEXT, COLUMNS, files_to_score, is_begun, read_scores
+from mammo.inference.scoring import BATCH, Scorer
 
 
 def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier, processes: int = 1) -> pd.DataFrame:
@@ -105,7 +106,7 @@ class _Scorer:
     def _refused(self, names: list[str], contents: dict) -> dict[str, dict]:
         """Score these files and keep the rows; returns the rows of refused files, which are not kept."""
         refused = {}
-        for row in (row for rows in scored(self.classifier, self.folder, names) for row in rows):
+        for row in (row for rows in Scorer(self.classifier, self.folder, workers=1).rows(names) for row in rows):
             if "error" in row:
                 refused[row["file"]] = row
             else:

@@ -3,15 +3,14 @@
     table = mammo.score_folder("films", "scores.csv")
 
 Rows are written as they come. The same command goes on where it was interrupted, and a file that cannot be used is a
-row with the reason. Whatever the number of files, only a few images are in memory.
+row with the reason. Whatever the number of files, only a few images are in memory. At the end a line says how busy the
+network, the threads that read files, and the processors were.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,14 +18,15 @@ from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
 from mammo.core.files import list_files, normalized
-from mammo.inference.classifier import Classifier, ModelInput, load_classifier, model_input_of
+from mammo.data.image_loader import WORKERS
+from mammo.inference.classifier import Classifier, load_classifier
+from mammo.inference.scoring import Scorer
 
 COLUMNS = ("file", "laterality", "view", "probability", "result", "warnings", "error", "model")
-BATCH = 16
 AS_TEXT = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}  # a file's name may be in any encoding
 
 
-def score_folder(folder, table, classifier: Classifier | None = None, workers: int = 2) -> pd.DataFrame:
+def score_folder(folder, table, classifier: Classifier | None = None, workers: int = WORKERS) -> pd.DataFrame:
     """Score every file in a folder and its sub-folders; write, and return, a table with a row for each.
 
     Files that have a row already are not scored again: delete the table to begin anew.
@@ -42,7 +42,12 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
     classifier : Classifier, optional
         Without one it is the demo model.
     workers : int
-        Threads that read files.
+        Threads that read and prepare files.
+
+    Returns
+    -------
+    DataFrame
+        The whole table. `attrs["utilisation"]` is the `mammo.inference.scoring.Utilisation` of this call.
 
     Raises
     ------
@@ -59,11 +64,16 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
             writer.writeheader()
         new = [name for name in names if normalized(name.encode(errors=AS_TEXT["errors"]).decode()) not in done]
         progress.update(len(names) - len(new))
-        for rows in scored(classifier, folder, new, workers):
+        scorer = Scorer(classifier, folder, workers)
+        for rows in scorer.rows(new):
             writer.writerows(rows)
             file.flush()
             progress.update(len(rows))
-    return read_scores(table)
+    if new:
+        print(scorer.utilisation)
+    scores = read_scores(table)
+    scores.attrs["utilisation"] = scorer.utilisation
+    return scores
 
 
 def files_to_score(folder: Path, table: Path) -> list[str]:
@@ -106,43 +116,3 @@ def _rows_in(table: Path, model: str) -> set[str]:
             f"{table} holds scores of another model or preprocessing ({min(others)}, not {model}). Name another table."
         )
     return set(map(normalized, scores["file"]))
-
-
-def scored(classifier: Classifier, folder: Path, names: list[str], workers: int = 2) -> Iterator[list[dict]]:
-    """Rows for a batch of files at a time; the next batch is read while the model works on this one."""
-
-    def read(name: str) -> ModelInput | MammoError:
-        try:
-            return model_input_of(classifier.prepare(folder / name))
-        except MammoError as error:
-            return error
-
-    with ThreadPoolExecutor(workers) as pool:
-        batches = [[(name, pool.submit(read, name)) for name in names[:BATCH]]]
-        for start in itertools.count(BATCH, BATCH):
-            batches.append([(name, pool.submit(read, name)) for name in names[start : start + BATCH]])
-            batch = batches.pop(0)
-            if not batch:
-                return
-            yield _rows(classifier, {name: reading.result() for name, reading in batch})
-
-
-def _rows(classifier: Classifier, images: dict[str, ModelInput | MammoError]) -> list[dict]:
-    """The rows of a batch, by the name of the file."""
-    results = {name: image for name, image in images.items() if isinstance(image, MammoError)}
-    readable = {name: image for name, image in images.items() if name not in results}
-    if readable:
-        results |= dict(zip(readable, classifier.assess(list(readable.values())), strict=True))
-    rows, model = [], classifier.id
-    for name, image in images.items():
-        row, result = {"file": name, "model": model}, results[name]
-        if name in readable:
-            row |= {"laterality": image.laterality, "view": image.view}
-        if isinstance(result, MammoError):
-            row["error"] = " ".join(str(result).split())
-        else:
-            row["probability"] = f"{result.probability:.6f}"
-            row["result"] = classifier.card.result_rule.result(result.probability, result.doubts)
-            row["warnings"] = " ".join(result.doubts)
-        rows.append(row)
-    return rows
