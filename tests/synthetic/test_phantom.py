@@ -30,12 +30,15 @@ def test_no_lesion_is_cut_off_at_the_skin_or_the_chest_wall():
         assert image[mask].min() > 0.02, "it stays in the breast"
 
 
-def test_dense_breasts_are_denser():
+@pytest.mark.parametrize(("look", "difference"), [("film", 0.2), ("digital", 0.1)])
+def test_dense_breasts_are_denser(look, difference):
+    """Digital processing stretches the grey scale of each image, so that it shows less of the difference."""
+
     def gland(density):
         shares = []
         for number in range(6):
             rng = np.random.default_rng(number)
-            patient = replace(draw_patient(rng, "normal", 0, "digital"), density=density)
+            patient = replace(draw_patient(rng, "normal", 0, look), density=density)
             image, _ = phantom(patient, "L", "CC", (256, 192), rng)
             fat = np.percentile(image[image > 0.1], 5)
             shares.append((image > fat + 0.12).sum() / (image > 0.1).sum())
@@ -43,7 +46,7 @@ def test_dense_breasts_are_denser():
 
     shares = [gland(density) for density in "abcd"]
     assert shares == sorted(shares)
-    assert shares[3] > shares[0] + 0.2
+    assert shares[3] > shares[0] + difference
 
 
 @pytest.mark.parametrize("size", [(128, 100), (131, 200), (640, 384)])

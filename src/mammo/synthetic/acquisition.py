@@ -23,7 +23,7 @@ PALE = {
     "evened": (0.0, 0.4),
     "detail": (0.2, 1.2),
     "detail_mm": (1.0, 4.0),
-    "fat": (0.48, 0.68),
+    "fat": (0.46, 0.66),
     "bright": (0.78, 0.9),
     "skin": (0.0, 0.1),
 }
@@ -35,7 +35,7 @@ STRONG = {
     "evened": (0.3, 0.9),
     "detail": (0.3, 1.5),
     "detail_mm": (1.5, 8.0),
-    "fat": (0.1, 0.26),
+    "fat": (0.08, 0.24),
     "bright": (0.45, 0.8),
     "skin": (0.04, 0.2),
 }
@@ -53,7 +53,7 @@ FILM = {
 }
 STRONGLY_PROCESSED = 0.65  # share of digital units
 BACKGROUND_MM = 12.0
-GREY_QUANTILES = 0.25, 0.98  # of the breast, between which the grey scale is stretched
+GREY_QUANTILES = 0.12, 0.98  # of the breast, between which the grey scale is stretched
 LEAST_RANGE = 0.08  # between them, so that an even breast is not all grain
 DARKEST, TOE, SHOULDER = 0.04, 0.05, 0.8  # the least of fat, the bend to it, and where brightness is compressed
 LEAST_INSIDE = 0.03  # tissue is never as black as what is around it

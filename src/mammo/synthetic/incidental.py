@@ -47,7 +47,7 @@ def _place(skin, rng) -> tuple[float, float]:
 def _node(draw, row: float, mm: float, rng) -> None:
     """A lymph node in the axilla: an oval with a notch of fat, its hilum."""
     column = rng.uniform(2, 35) * mm
-    radius, rounding, brightness = rng.uniform(2.5, 7) * mm, rng.uniform(0.5, 0.8), rng.uniform(0.1, 0.3)
+    radius, rounding, brightness = rng.uniform(2.5, 7) * mm, rng.uniform(0.5, 0.8), rng.uniform(0.08, 0.22)
     _oval(draw, (column, row), radius, rounding, brightness)
     hilum = column + rng.choice([-1, 1]) * rng.uniform(0.4, 0.8) * radius, row + rng.uniform(-0.2, 0.4) * radius
     _oval(draw, hilum, rng.uniform(0.4, 0.7) * radius, rounding, rng.uniform(0.1, 0.6) * brightness)

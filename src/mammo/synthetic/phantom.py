@@ -23,7 +23,7 @@ from mammo.synthetic.texture import Pattern, draw_pattern, tissue
 from mammo.synthetic.vessels import vessels
 
 # How much brighter than fat, whose brightness is 0.27; chosen by eye.
-VESSEL, ARTERY_CALCIUM, FINDING = np.float32(0.07), np.float32(0.3), np.float32(0.35)
+VESSEL, ARTERY_CALCIUM, FINDING = np.float32(0.07), np.float32(0.22), np.float32(0.35)
 CALCIFIED_ARTERIES = 0.13  # share of women: Hendriks et al., European Journal of Radiology 84, 2015
 VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
@@ -63,7 +63,8 @@ def draw_patient(rng: np.random.Generator, label: str, difficulty: float, look: 
     """
     density = "abcd"[rng.choice(4, p=DENSITY_FREQUENCY)]
     side = SIDES[rng.integers(2)]
-    depth, half_height = rng.uniform(65, 135), rng.uniform(58, 98)
+    half_height = rng.uniform(58, 98)
+    depth = half_height * rng.uniform(1, 1.65)
     compressed = float(np.clip(rng.normal(59, 16), 25, 95))
     unit, pattern = draw_acquisition(rng, look), draw_pattern(rng)
     calcified = bool(rng.random() < CALCIFIED_ARTERIES)

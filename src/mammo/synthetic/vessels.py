@@ -22,7 +22,7 @@ def vessels(shape, nipple, calcified: bool, mm: float, rng) -> tuple[np.ndarray,
         for _ in range(rng.integers(0, 3)):
             _draw(on_blood, _branch(path, mm, rng), 0.6 * width * mm, 0.7 * brightness)
         if calcified and number < 2:
-            _draw_specks(on_calcium, path, 0.5 * max(width, 1.2) * mm, mm, rng)
+            _draw_specks(on_calcium, path, 0.4 * max(width, 1.2) * mm, mm, rng)
     return tuple(np.asarray(layer.reduce(FINE), np.float32) / 255 for layer in (blood, calcium))
 
 
@@ -70,6 +70,6 @@ def _draw_specks(draw, path, radius: float, mm: float, rng) -> None:
     normal = np.stack([-heading[:, 1], heading[:, 0]], axis=1) / np.hypot(*heading.T)[:, None]
     gaps = np.sin(np.arange(len(path)) / rng.uniform(4, 9) + rng.uniform(0, 6.28)) > -0.3
     for wall in (-radius, radius):
-        for column, row in FINE * (path + wall * normal)[gaps & (rng.random(len(path)) < 0.75)]:
+        for column, row in FINE * (path + wall * normal)[gaps & (rng.random(len(path)) < 0.6)]:
             size = FINE * mm * rng.uniform(0.15, 0.45)
             draw.ellipse([column - size, row - size, column + size, row + size], int(rng.uniform(120, 255)))
