@@ -26,7 +26,7 @@ from mammo.synthetic.image_writers import write_image, write_mask
 from mammo.synthetic.lesions import CALCIFICATIONS, DESCRIPTIONS
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
-RECIPE = 2  # raised whenever the same settings would give other files
+RECIPE = 3  # raised whenever the same settings would give other files
 TEST_SHARE = 0.2  # as of the real one
 SPLITS = {"train": "Training", "test": "Test"}
 LEFT_RIGHT = {"L": "LEFT", "R": "RIGHT"}

@@ -26,7 +26,7 @@ from mammo.synthetic.image_writers import write_image
 from mammo.synthetic.lesions import CALCIFICATIONS
 from mammo.synthetic.phantom import VIEWS, draw_patient, phantom
 
-RECIPE = 1  # raised whenever the same settings would give other files
+RECIPE = 2  # raised whenever the same settings would give other files
 TABLE = "CMMD_clinicaldata_revision.csv"
 COLUMNS = ("ID1", "LeftRight", "Age", "number", "abnormality", "classification", "subtype")
 AGES = (25, 80)
