@@ -24,8 +24,8 @@ from .evaluation.compare_models import compare_models as compare_models
 from .evaluation.report import evaluate as evaluate
 from .evaluation.subgroups import subgroup_metrics as subgroup_metrics
 from .inference.classifier import Classifier as Classifier
-from .inference.classifier import load_classifier as load_classifier
 from .inference.classifier import predict_manifest as predict_manifest
+from .inference.loading import load_classifier as load_classifier
 from .inference.out_of_distribution import fit_ood_detector as fit_ood_detector
 from .inference.prediction import Prediction as Prediction
 from .inference.score_folder import score_folder as score_folder

@@ -10,7 +10,7 @@ from PIL import Image
 import mammo
 from mammo.data.preprocessing import find_breast
 from mammo.io import scale_to_unit
-from mammo.io.mammogram import depth_limits, grey_from_channels
+from mammo.io.mammogram import LOOKED_UP, depth_limits, grey_from_channels, looked_up
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
@@ -155,3 +155,12 @@ def test_a_value_between_that_few_pixels_have_makes_no_gap():
     pixels[0, 1:4] = 60000, 15000, 3900
     assert depth_limits(pixels, notes := []) == (0, 60000)
     assert not notes
+
+
+@pytest.mark.parametrize("rows", [1, LOOKED_UP, LOOKED_UP + 1, 3 * LOOKED_UP - 1])
+def test_every_row_is_looked_up(rows):
+    values = np.random.default_rng(rows).integers(0, 2**16, (rows, 7), np.uint16)
+    table = np.random.default_rng(0).random(2**16, np.float32)
+    np.testing.assert_array_equal(looked_up(table, values), table[values])
+    turned = np.asfortranarray(values)
+    np.testing.assert_array_equal(looked_up(table, turned), table[values])

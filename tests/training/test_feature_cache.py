@@ -8,7 +8,7 @@ import pytest
 import mammo
 from mammo.core.files import MACHINE
 from mammo.training import feature_cache
-from mammo.training.feature_cache import FeatureCache, cache_folder, make_room
+from mammo.training.feature_cache import FeatureCache, make_room
 
 
 class Source:
@@ -187,34 +187,6 @@ def test_values_beyond_its_numbers_are_refused(tmp_path):
     with pytest.raises(mammo.MammoError, match="Choose other weights"):
         FeatureCache(network(1e5), Source(), tmp_path).compute("test")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-@pytest.mark.parametrize("where", ["home", "MAMMO_CACHE", "given"])
-def test_a_cache_that_cannot_be_made_is_said(tmp_path, monkeypatch, where):
-    (tmp_path / "file").write_text("not a folder")
-    monkeypatch.delenv("MAMMO_CACHE")
-    if where == "home":
-        monkeypatch.setenv("HOME", str(tmp_path / "file"))
-    if where == "MAMMO_CACHE":
-        monkeypatch.setenv("MAMMO_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(mammo.MammoError, match=r"cannot be written \(Not a directory\).*\$MAMMO_CACHE"):
-        cache_folder(tmp_path / "file" / "cache" if where == "given" else None)
-
-
-def test_an_account_without_a_home_is_told_what_to_set(monkeypatch):
-    def no_home(path):
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("MAMMO_CACHE")
-    monkeypatch.setattr(feature_cache.Path, "expanduser", no_home)
-    with pytest.raises(mammo.MammoError, match=r"no home folder.*\$MAMMO_CACHE"):
-        cache_folder()
-
-
-def test_the_home_may_be_written_as_a_tilde(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("MAMMO_CACHE", "~/films")
-    assert cache_folder() == tmp_path / "films"
 
 
 def test_a_full_disk_is_said(tmp_path, monkeypatch):

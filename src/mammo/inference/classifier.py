@@ -7,29 +7,28 @@ classifier.predict("image.dcm").probability
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.core.manifest import CLASS_NAMES
 from mammo.data.preprocessing import PreparedImage, image_warnings, prepare, preprocessing_version, shape_warning
 from mammo.evaluation.combine_views import combine_views
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
 from mammo.inference.out_of_distribution import ood_scores
 from mammo.inference.prediction import Prediction
-from mammo.models import runtimes
+from mammo.models import network_export, runtimes
 from mammo.models.model_card import ModelCard, card_json, read_card, write_card
-from mammo.models.saved_model import load_saved_model, read_ood_detector, write_ood_detector
+from mammo.models.saved_model import write_ood_detector
 
 if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-RUNTIMES = ("keras", "onnx", "openvino")
 NOT_A_MAMMOGRAM = 2.5  # times the limit of known content: above what real mammograms reach
 SYNTHETIC_ONLY = "The model was trained on synthetic images only; it is not validated on real mammograms."
 
@@ -76,8 +75,13 @@ class Classifier:
     """Model inputs (n, height, width, channels) -> ModelOutputs."""
     ood_detector: dict[str, np.ndarray] | None = None
     """Arrays of `mammo.fit_ood_detector`; None where none was fitted."""
-    model: keras.Model | None = None
-    """The Keras model; None for another runtime."""
+    load_model: Callable[[], keras.Model] | None = None
+    """Loads the Keras model; None where the classifier's folder has none."""
+
+    @cached_property
+    def model(self) -> keras.Model | None:
+        """The Keras model, which can be trained further; loaded when it is asked for. None where there is none."""
+        return self.load_model and self.load_model()
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -204,84 +208,16 @@ class Classifier:
         missing, or the folder holds another model.
         """
         folder = Path(folder)
-        if self.model is None:
+        if self.load_model is None:
             raise MammoError("This classifier was exported already; copy its folder.")
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "card.json").is_file() and read_card(folder) != self.card:
             raise MammoError(f"{folder} holds another model. Choose another folder.")
-        runtimes.export(self.model, folder, self.card.model_id)
+        network_export.export(self.model, folder, self.card.model_id)
         if self.ood_detector is not None:
             write_ood_detector(folder, self.ood_detector)
         write_card(folder, self.card)
         return folder
-
-
-def load_classifier(folder=None, runtime: str = "keras", precision: str = "float32") -> Classifier:
-    """A classifier from a folder that `save_classifier` wrote; without one, the demo classifier of the package.
-
-    Parameters
-    ----------
-    folder : path, optional
-    runtime : "keras", "onnx" or "openvino"
-        The last two need a folder that `Classifier.export` has written to, and run without TensorFlow: ONNX Runtime
-        starts at once and takes a third of the memory, OpenVINO processes more images a second.
-    precision : "float32" or "bfloat16"
-        bfloat16 goes with OpenVINO. Where an error of 0.15 in the log-odds could change a result, the image is computed
-        again in float32; of 1,247 images 99 of 100 had a smaller error, and the largest was 0.191.
-
-    Raises
-    ------
-    MammoError
-        Where the folder's model cannot be trusted.
-    """
-    if runtime not in RUNTIMES:
-        raise MammoError(f"runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}.")
-    if precision != "float32" and runtime != "openvino":
-        raise MammoError(f'precision={precision!r} needs runtime="openvino".')
-    if runtime != "keras":
-        classifier = _load_exported(folder, runtime, precision)
-    else:
-        saved = _load_demo() if folder is None else load_saved_model(folder)
-        classifier = Classifier(saved.card, runtimes.keras_runtime(saved.model), saved.ood_detector, saved.model)
-    if classifier.card.class_names != CLASS_NAMES:
-        raise MammoError(f"The model in {folder} predicts {classifier.card.class_names}, not {CLASS_NAMES}.")
-    return classifier
-
-
-def _load_demo():
-    from mammo.models.demo import load_demo_model  # imports TensorFlow, which takes seconds
-
-    return load_demo_model()
-
-
-def _load_exported(folder, runtime: str, precision: str) -> Classifier:
-    if folder is None:
-        raise MammoError('Export the demo model first: mammo.load_classifier().export("fast"), and load "fast".')
-    folder = Path(folder)
-    card = read_card(folder)
-    if runtime == "onnx":
-        run = runtimes.onnx_runtime(folder, card.model_id)
-    else:
-        run = runtimes.openvino_runtime(folder, card.model_id, precision)
-        if precision == "bfloat16":
-            run = _unstable_again(run, runtimes.openvino_runtime(folder, card.model_id), card)
-    return Classifier(card, run, read_ood_detector(folder, card))
-
-
-def _unstable_again(fast: runtimes.Runtime, exact: runtimes.Runtime, card: ModelCard) -> runtimes.Runtime:
-    """`fast`, but `exact` where an error of BFLOAT16_ERROR could change the result."""
-
-    def run(x):
-        outputs = fast(x)
-        probability = outputs.probabilities[:, 1]
-        stable = card.result_rule.is_stable(probability, runtimes.BFLOAT16_ERROR, card.calibration)
-        if not stable.all():
-            again = exact(x[~stable])
-            for name in ("probabilities", "evidence", "texture", "content"):
-                getattr(outputs, name)[~stable] = getattr(again, name)
-        return outputs
-
-    return run
 
 
 def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:

@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
 from mammo.core.files import sha256_of, write_atomically
-from mammo.inference.classifier import Classifier, load_classifier
+from mammo.inference.classifier import Classifier
+from mammo.inference.loading import load_classifier
 from mammo.inference.score_folder import AS_TEXT, COLUMNS, files_to_score, is_begun, read_scores
 from mammo.inference.scoring import BATCH, Scorer
 
@@ -66,7 +67,7 @@ def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier
     rows = ray.data.from_items([{"file": name} for name in names]).map_batches(
         _Scorer,
         fn_constructor_args=(folder, parts, load),
-        batch_size=4 * BATCH,
+        batch_size=BATCH,
         concurrency=processes,
     )
     write_atomically(table, lambda part: _write_table(part, tqdm(rows.iter_rows(), total=len(names), unit="file")))

@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 from mammo.core.errors import MammoError
 from mammo.core.files import list_files, normalized
 from mammo.data.image_loader import WORKERS
-from mammo.inference.classifier import Classifier, load_classifier
+from mammo.inference.classifier import Classifier
+from mammo.inference.loading import load_classifier
 from mammo.inference.scoring import Scorer
 
 COLUMNS = ("file", "laterality", "view", "probability", "result", "warnings", "error", "model")

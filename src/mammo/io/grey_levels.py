@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mammo.io.header import items, number, numbers, text, value, with_sign
-from mammo.io.mammogram import LEAST_CONTRAST, SAMPLED, depth_limits, scale_to_unit
+from mammo.io.mammogram import LEAST_CONTRAST, SAMPLED, depth_limits, looked_up, scale_to_unit
 
 NOTHING_SHOWN = "The window in the header cannot be applied or shows nothing; the image is shown at its full range."
 FURTHER_WINDOW = "The first window or table in the header shows nothing of the image; the next one was used."
@@ -48,7 +48,7 @@ def displayed(header, stored: np.ndarray, counted: np.ndarray, bits: int, notes:
     shown, used = _shown(header, np.arange(low, high + 1), sample, counted, bits, notes)
     table = np.zeros(2**16, np.float32)
     table[np.arange(low, high + 1).astype(np.uint16)] = shown  # negative values wrap round, here and below
-    return table[stored.astype(np.uint16, copy=False)], used
+    return looked_up(table, stored.astype(np.uint16, copy=False)), used
 
 
 def _shown(header, levels: np.ndarray, sample, counted: np.ndarray, bits: int, notes: list[str]):

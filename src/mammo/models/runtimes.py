@@ -1,6 +1,6 @@
 """One pass that computes all a prediction needs, in Keras; and the same pass exported, to run without TensorFlow.
 
-    run = keras_runtime(model)        # or, after export(model, folder, model_id): run = onnx_runtime(folder, model_id)
+    run = keras_runtime(model)        # or, after `network_export.export`: run = onnx_runtime(folder, model_id)
     outputs = run(x)                          # x: (n, height, width, 1) float32; outputs: ModelOutputs
 
 What is exported is one network in ONNX's format. ONNX Runtime starts on it fastest, with the least memory, for a single
@@ -11,10 +11,7 @@ $OMP_NUM_THREADS says: Ray sets it in each of its processes.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import tempfile
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,7 +57,7 @@ def keras_runtime(model) -> Runtime:
     """Run a model by Keras, compiled at the first call."""
     from mammo.core.backend import tf
 
-    compiled = tf.function(_all_outputs(model), reduce_retracing=True)
+    compiled = tf.function(all_outputs(model), reduce_retracing=True)
     return lambda x: ModelOutputs(*map(np.asarray, compiled(x, training=False)))
 
 
@@ -129,11 +126,11 @@ def _threads() -> int:
 def _package_and_graph(name: str, folder: Path, model_id: str) -> tuple:
     """A package, and the exported graph for it, whose checksum is computed while the package is imported."""
     with ThreadPoolExecutor(1) as pool:
-        graph = pool.submit(_verified_graph, folder, model_id)
-        return _package(name), graph.result()
+        graph = pool.submit(verified_graph, folder, model_id)
+        return package(name), graph.result()
 
 
-def _verified_graph(folder: Path, model_id: str) -> Path:
+def verified_graph(folder: Path, model_id: str) -> Path:
     """The exported graph; raises MammoError where there is none, or one that was not written so for this model."""
     if not (folder / "network.json").is_file():
         raise MammoError(f"{folder} holds no exported network. Export it: mammo.load_classifier(...).export(folder).")
@@ -150,63 +147,8 @@ def _verified_graph(folder: Path, model_id: str) -> Path:
     return folder / FILES[0]
 
 
-def export(model, folder: Path, model_id: str) -> None:
-    """Write a model's outputs as a network in ONNX's format into an existing folder; `network.json` comes last.
-
-    `network.json` holds the checksums of both files and `model_id`, which binds them to the model's card.
-
-    Raises MammoError where ONNX Runtime or tf2onnx is missing.
-    """
-    onnxruntime = _package("onnxruntime")
-    _package("tf2onnx")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
-        as_traced, graph, weights = (Path(scratch) / name for name in ("traced.onnx", *FILES))
-        _write_traced(_all_outputs(model), as_traced)
-        options = onnxruntime.SessionOptions()
-        # BatchNorm goes into the convolutions; what is left are operations of the standard, which every runtime knows.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(graph)
-        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights.name)
-        onnxruntime.InferenceSession(as_traced, options, providers=["CPUExecutionProvider"])
-        sums = {path.name: sha256_of(path) for path in (graph, weights)} | {"model": model_id}
-        (Path(scratch) / "network.json").write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
-        for name in (*FILES, "network.json"):
-            os.replace(Path(scratch) / name, folder / name)
-
-
-def _write_traced(network, path: Path) -> None:
-    """Write a Keras network in ONNX's format.
-
-    The weights are inputs of what tf2onnx converts, and are filled in afterwards: as constants, tf2onnx copies all of
-    them in each of its steps, 9 GB for a ResNet50.
-    """
-    import onnx
-    import tf2onnx
-
-    from mammo.core.backend import tf, without_stderr
-
-    learning, fixed = network.trainable_variables, network.non_trainable_variables
-    weights = {f"weight_{place}": variable for place, variable in enumerate([*learning, *fixed])}
-
-    def outputs(x, *given):
-        return network.stateless_call(given[: len(learning)], given[len(learning) :], x, training=False)[0]
-
-    signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32, name="x")]
-    signature += [tf.TensorSpec(variable.shape, variable.dtype, name=name) for name, variable in weights.items()]
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), without_stderr():
-        warnings.simplefilter("ignore", FutureWarning)  # of NumPy, for names that tf2onnx looks for
-        traced, _ = tf2onnx.convert.from_function(tf.function(outputs), signature)
-    graph = traced.graph
-    for place in reversed(range(len(graph.input))):
-        name = graph.input[place].name
-        if name in weights:
-            graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(weights[name]), name))
-            del graph.input[place]
-    onnx.save(traced, path)
-
-
-def _package(name: str):
+def package(name: str):
+    """An optional package; raises MammoError that says how to install it."""
     try:
         return import_module(name)
     except ImportError:
@@ -221,7 +163,8 @@ def features_of(model) -> list:
     return [x if len(x.shape) == 2 else keras.layers.GlobalAveragePooling2D()(x) for x in outputs]
 
 
-def _all_outputs(model):
+def all_outputs(model):
+    """A Keras model of the same input that computes what ModelOutputs holds, in its order."""
     from mammo.core.backend import keras
 
     return keras.Model(model.input, [model.output, evidence(model), *features_of(model)])

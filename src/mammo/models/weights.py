@@ -10,15 +10,19 @@ import os
 import socket
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammo.core.backend import keras
 from mammo.core.errors import MammoError, short_reason
 from mammo.core.files import sha256_of, write_atomically
 from mammo.models.model_card import read_card
 from mammo.models.saved_model import load_saved_model
 
+if TYPE_CHECKING:
+    import keras
+
+# Keras is imported in the function that needs it: reading the demo weights must not wait seconds for TensorFlow.
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
 DOWNLOAD_TIMEOUT_S = 20
@@ -31,6 +35,8 @@ def load_resnet50(input_tensor, weights) -> keras.Model:
 
     `weights` as `build_model` takes them. Raises MammoError where they cannot be had.
     """
+    from mammo.core.backend import keras
+
     if weights == "imagenet":
         with _download_timeout():
             try:

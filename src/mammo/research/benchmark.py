@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.backend import keras
+from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
 from mammo.core.manifest import IMAGE_KINDS, MARGIN, class_indices
 from mammo.data.image_loader import ImageLoader, in_batches
@@ -51,7 +52,6 @@ from mammo.research.frozen_features import (
 from mammo.research.lesion_cells import MOBILENET_OFFSET, LesionCellClassifier, label_cells
 from mammo.research.radiomics import radiomics
 from mammo.research.tables import Results, subgroup_masks
-from mammo.training.feature_cache import cache_folder
 from mammo.training.frozen_backbone import STAGES
 
 WEIGHTS = ("random", "demo", "imagenet")

@@ -14,13 +14,13 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 
+from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
 from mammo.core.manifest import MARGIN, class_indices, lesion_patches, load_manifest
 from mammo.data.image_loader import ImageLoader
 from mammo.research import cross_validation
 from mammo.research.cross_validation import FOLDS, REPEATS, Folds, patient_folds
 from mammo.synthetic import generate_dataset
-from mammo.training.feature_cache import cache_folder
 
 NAMES = ("breakhis", "cbis_ddsm", "cmmd", "ddsm", "inbreast", "mini_ddsm", "mini_mias", "rsna", "vindr_mammo")
 

@@ -182,6 +182,7 @@ def finish(trained, folder: Path) -> None:
     from mammo.core.backend import keras
     from mammo.evaluation.report import evaluate
     from mammo.inference.classifier import predict_manifest
+    from mammo.models.demo_network import write_graph
     from mammo.models.resnet50 import build_model
     from mammo.models.weights import named_weights, set_named_weights, write_int8
 
@@ -197,6 +198,7 @@ def finish(trained, folder: Path) -> None:
     set_named_weights(model, exact)
     _print_auc("float32", evaluate(predict_manifest(model, _measured_on(folder))))
     write_int8(demo / "weights.npz", exact)
+    write_graph(model, demo)
     measure(demo, folder)
 
 

@@ -18,11 +18,12 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from mammo.core.cache import errors_of_cache
 from mammo.core.errors import MammoError
 from mammo.core.files import is_abandoned, write_atomically
 from mammo.data.image_loader import check_image_kind, in_batches
@@ -30,32 +31,6 @@ from mammo.data.image_loader import check_image_kind, in_batches
 BATCH = 32
 LIMIT_GB, LEFT_FREE = 10.0, 10**9
 OWN = re.compile(r"[0-9a-f]{64}(\.[0-9a-f-]+\.partial)?$")  # the names of its files, and of parts of them
-
-
-def cache_folder(folder=None) -> Path:
-    """`folder`, else $MAMMO_CACHE, else .cache/mammo in the home folder; made where it is not there.
-
-    Raises MammoError where it cannot be made.
-    """
-    try:
-        folder = Path(folder or os.environ.get("MAMMO_CACHE") or "~/.cache/mammo").expanduser()
-    except RuntimeError:  # an account without a home folder, as in containers
-        raise MammoError("This account has no home folder for the cache. Set $MAMMO_CACHE to a folder.") from None
-    with errors_of_cache(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextmanager
-def errors_of_cache(folder: Path):
-    """Raise MammoError that says what to do where the folder cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise MammoError(
-            f"The cache in {folder} cannot be written ({error.strerror or error}). Set $MAMMO_CACHE to a folder that "
-            "can, or give one as `cache`."
-        ) from None
 
 
 class FeatureCache:

@@ -24,6 +24,7 @@ import pandas as pd
 from tqdm.keras import TqdmCallback
 
 from mammo.core.backend import keras, native_precision
+from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
 from mammo.data.image_loader import ImageLoader
@@ -31,7 +32,7 @@ from mammo.models.saved_model import image_size_of
 from mammo.training.augmented_images import AugmentedImages
 from mammo.training.checkpoint import Checkpoint
 from mammo.training.feature_batches import TrainingData
-from mammo.training.feature_cache import FeatureCache, cache_folder, model_digest
+from mammo.training.feature_cache import FeatureCache, model_digest
 from mammo.training.frozen_backbone import (
     POLICIES,
     STAGES,
