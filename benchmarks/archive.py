@@ -82,8 +82,8 @@ def measured(classifier, folders: dict[str, Path], rounds: int) -> None:
         )
 
 
-def pinned(exported: Path, marks: Path):
-    """The classifier, in a process that keeps to a core of its own: the first one that no other process has taken."""
+def pinned(exported: Path, marks: Path, processes: int):
+    """The classifier, in a process that keeps to a core of its own; returned when all processes have theirs."""
     marks.mkdir(exist_ok=True)
     for core in sorted(os.sched_getaffinity(0)):
         try:
@@ -92,19 +92,24 @@ def pinned(exported: Path, marks: Path):
             continue
         os.sched_setaffinity(0, {core})
         break
-    return mammo.load_classifier(exported, "openvino")
+    classifier = mammo.load_classifier(exported, "openvino")
+    classifier.warm_up()
+    (marks / f"ready {os.getpid()}").touch()
+    while len(list(marks.glob("ready *"))) < processes:
+        time.sleep(0.01)
+    return classifier
 
 
 def rate_of_ray(folder: Path, scratch: Path, exported: Path, processes: int) -> float:
-    """Images per second between the first and the last row: without what it takes to start."""
+    """Images per second from when all processes are ready to the last row: without what it takes to start."""
     from mammo.inference import ray_scoring
 
-    load = partial(pinned, exported, scratch / "cores")
+    load = partial(pinned, exported, scratch / "cores", processes)
     scratch.mkdir()
     ray_scoring.score_folder(folder, scratch / "scores.csv", load, processes)
-    times = sorted(path.stat().st_mtime for path in (scratch / "scores.scores").rglob("*.json"))
-    skipped = len(times) // 4  # at the beginning not all workers are there, at the end not all have a file
-    return (len(times) - 2 * skipped) / (times[-skipped - 1] - times[skipped])
+    ready = max(path.stat().st_mtime for path in (scratch / "cores").glob("ready *"))
+    rows = [path.stat().st_mtime for path in (scratch / "scores.scores").rglob("*.json")]
+    return len(rows) / (max(rows) - ready)
 
 
 def with_ray(path: Path, scratch: Path, exported: Path, number: int, rounds: int) -> None:

@@ -26,6 +26,11 @@ BATCH, BATCH_PIXELS = 16, 2**21  # at most so many images, and pixels: the netwo
 AHEAD = 2  # batches that are read while the network computes another one
 
 
+def batch_of(image_size: tuple[int, int]) -> int:
+    """How many model inputs of (height, width) pixels the network is given at a time."""
+    return max(1, min(BATCH, BATCH_PIXELS // math.prod(image_size)))
+
+
 @dataclass
 class Utilisation:
     """How busy the parts of a pipeline were; `str` gives their shares of the time."""
@@ -92,7 +97,7 @@ class Scorer:
 
     def rows(self, names: list[str]) -> Iterator[list[dict]]:
         """The rows of a batch of files at a time, in the order of the names."""
-        size = max(1, min(BATCH, BATCH_PIXELS // math.prod(self.classifier.image_size)))
+        size = batch_of(self.classifier.image_size)
         batches = [names[start : start + size] for start in range(0, len(names), size)]
         used, begun, begun_cpu = self.utilisation, time.perf_counter(), time.process_time()
         pool, waiting = ThreadPoolExecutor(used.workers), deque()
