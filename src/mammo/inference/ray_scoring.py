@@ -34,7 +34,9 @@ from mammo.inference.score_folder import AS_TEXT, COLUMNS, files_to_score, is_be
 from mammo.inference.scoring import BATCH, Scorer
 
 
-def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier, processes: int = 1) -> pd.DataFrame:
+def score_folder(
+    folder, table, load: Callable[[], Classifier] = load_classifier, processes: int | None = None
+) -> pd.DataFrame:
     """Score every file in a folder and its sub-folders; write, and return, the table of `mammo.score_folder`.
 
     Parameters
@@ -42,8 +44,8 @@ def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier
     folder, table : path
     load : callable
         Makes the classifier, once in each process.
-    processes : int
-        Ray spreads them over its machines.
+    processes : int, optional
+        Ray spreads them over its machines, and lets each of them use one core. Without it there is one for each core.
 
     Returns
     -------
@@ -63,6 +65,8 @@ def score_folder(folder, table, load: Callable[[], Classifier] = load_classifier
     parts = table.with_suffix(".scores")
     is_begun(table, (*COLUMNS, "sha256"))  # or it is something else, and refused
     names = [name for name in files_to_score(folder, table) if parts not in (folder / name).parents]
+    ray.init(ignore_reinit_error=True)
+    processes = processes or int(ray.cluster_resources()["CPU"])
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     rows = ray.data.from_items([{"file": name} for name in names]).map_batches(
         _Scorer,
