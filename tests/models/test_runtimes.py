@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,6 +116,21 @@ def test_slow_packages_are_not_imported(exported, demo, runtime):
     assert not loaded & {{"tensorflow", "keras", "pandas", "skimage"}}, loaded  # each would delay the prediction
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+@pytest.mark.parametrize(("given", "threads"), [("1", 1), ("3", 3), ("", 0), ("all", 0)])
+def test_both_runtimes_use_as_many_threads_as_ray_says(exported, monkeypatch, given, threads):
+    seen, model_id = [], read_card(exported).model_id
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    session = SimpleNamespace(get_inputs=lambda: [SimpleNamespace(name="x")])
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda graph, options, providers: seen.append(options) or session
+    )
+    compiling = SimpleNamespace(compile_model=lambda model, device, hints: seen.append(hints))
+    monkeypatch.setattr(openvino, "Core", lambda: compiling)
+    runtimes.onnx_runtime(exported, model_id)
+    runtimes.openvino_runtime(exported, model_id)
+    assert seen[0].intra_op_num_threads == seen[1]["INFERENCE_NUM_THREADS"] == threads
 
 
 def test_an_export_leaves_no_scratch(exported):
