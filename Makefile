@@ -25,7 +25,7 @@ demo: $(VENV)/ready ## run the notebooks; the results go to artifacts/
 	$(VENV)/bin/python notebooks/run.py demo
 
 bench: $(VENV)/ready ## measure each claim of speed, side by side with the plain way; an hour
-	for name in training prediction cold_start reading latency generation scaling; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
+	for name in training prediction cold_start reading latency generation scaling archive big_images; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
 
 test: $(VENV)/ready lint ## lint, unit tests and all notebooks; 10 minutes
 	$(VENV)/bin/python $(PYTEST)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.core.files import sha256_of
 from mammo.data.preprocessing import prepare
+from mammo.io import read_mammogram
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,6 +70,19 @@ def test_heat_is_on_a_circle_near_it_or_elsewhere(x, expected, script):
     on, near, chance = script("pointing").pointed(prediction, lesions)
     assert (on, near) == expected
     assert chance == pytest.approx((np.pi * 42**2 + np.pi * 33**2 / 4) / 60_000, rel=0.2)
+
+
+def test_files_of_an_archive_are_links_or_differ_behind_the_pixels(tmp_path, write_dicom, script):
+    path = write_dicom(np.random.default_rng(0).integers(0, 4096, (300, 240), np.uint16), bits=12)
+    archive = script("archive").archive
+    links = list(archive(path, 3, tmp_path / "links").iterdir())
+    assert {link.stat().st_ino for link in links} == {path.stat().st_ino}
+    unique = list(archive(path, 3, tmp_path / "unique", unique=True).iterdir())
+    assert len({sha256_of(each) for each in (*unique, path)}) == 4
+    expected = read_mammogram(path)
+    for each in unique:
+        np.testing.assert_array_equal(read_mammogram(each).image, expected.image)
+        assert read_mammogram(each).warnings == expected.warnings
 
 
 @pytest.mark.training
