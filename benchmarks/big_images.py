@@ -33,9 +33,11 @@ mammo.save_manifest(pd.concat(parts), folder / "manifest.csv")
 """
 PREDICTION = """
 import numpy as np
-from mammo.inference.scoring import batch_of
+from mammo.data.image_loader import fitting_batch
+from mammo.inference.scoring import BATCH
 from mammo.models.runtimes import openvino_runtime
-run, x = openvino_runtime(folder, "measured"), np.random.default_rng(0).random((batch_of(size), *size, 1), np.float32)
+run, batch = openvino_runtime(folder, "measured"), fitting_batch(BATCH, size)
+x = np.random.default_rng(0).random((batch, *size, 1), np.float32)
 run(x)
 taken = []
 for _ in range(5):

@@ -6,7 +6,7 @@ import pytest
 
 import mammo
 from mammo.data import augmentation, preprocessing
-from mammo.data.image_loader import ImageLoader, in_batches, load_images, prefetch
+from mammo.data.image_loader import BATCH_PIXELS, ImageLoader, fitting_batch, in_batches, load_images, prefetch
 from mammo.data.preprocessing import prepare
 
 
@@ -96,3 +96,12 @@ def test_the_next_one_is_read_meanwhile_and_no_more():
     next(parts)
     parts.close()
     assert len(read) <= 4 + 3, "only what comes next is held in memory"
+
+
+@pytest.mark.parametrize(
+    ("image_size", "expected"),
+    [((224, 224), 32), ((384, 288), 32), ((1024, 1024), 4), ((1536, 1152), 2), ((4000, 3000), 1), ((2048,), 32)],
+)
+def test_a_batch_of_large_inputs_is_small(image_size, expected):
+    assert fitting_batch(32, image_size) == expected
+    assert expected == 1 or expected * np.prod(image_size) <= BATCH_PIXELS

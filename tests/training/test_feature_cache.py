@@ -33,6 +33,26 @@ def network(factor=0.5):
     return net
 
 
+class LargeInputs(Source):
+    """Eight inputs of 1,024 x 1,024 pixels."""
+
+    def __getitem__(self, items):
+        return super().__getitem__(items)[:, :1, None, None] * np.ones((1, 1024, 1024, 1), np.float32)
+
+
+def test_few_large_inputs_are_computed_at_a_time(tmp_path, monkeypatch):
+    net = keras.Sequential([keras.Input((1024, 1024, 1)), keras.layers.GlobalAveragePooling2D()])
+    predict, sizes = net.predict_on_batch, []
+    monkeypatch.setattr(net, "predict_on_batch", lambda values: sizes.append(len(values)) or predict(values))
+    data = FeatureCache(net, LargeInputs(), tmp_path)
+    data.compute("test")
+    assert sizes == [4, 4]
+    for path in data.paths:
+        path.unlink()
+    np.testing.assert_allclose(data[range(8)], np.arange(8)[:, None], rtol=1e-3)
+    assert sizes == [4, 4, 4, 4]
+
+
 EXPECTED = np.arange(8)[:, None] * 1.5 * np.ones((1, 4))
 
 

@@ -8,6 +8,7 @@ Whatever the number of images, only a few are in memory, and the next ones are r
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import uuid
@@ -28,6 +29,7 @@ from mammo.data.augmentation import augment, versions_of
 from mammo.data.preprocessing import prepare, preprocessing_version
 
 WORKERS = min(8, os.cpu_count() or 1)  # each holds an image of full size
+BATCH_PIXELS = 2**22  # of the inputs that a network computes with at a time: its memory grows with them
 
 
 class ImageLoader:
@@ -158,8 +160,14 @@ def _or_error(source, part):
         return error
 
 
+def fitting_batch(batch_size: int, image_size: tuple[int, int]) -> int:
+    """`batch_size`, or as many inputs of (height, width) as BATCH_PIXELS allows, and at least one."""
+    return max(1, min(batch_size, BATCH_PIXELS // math.prod(image_size)))
+
+
 def predict_batches(model, source, batch_size: int, title: str) -> np.ndarray:
     """A Keras model's output for every item of `source` (inputs, or an array), in inference mode."""
     check_image_kind(model, source)
+    batch_size = fitting_batch(batch_size, model.input_shape[1:3])
     parts = in_batches(source, np.arange(len(source)), batch_size, title)
     return np.concatenate([np.asarray(model.predict_on_batch(values), np.float32) for _, values in parts])

@@ -8,7 +8,6 @@ print(scorer.utilisation)
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
@@ -19,16 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mammo.core.errors import MammoError
-from mammo.data.image_loader import WORKERS
+from mammo.data.image_loader import WORKERS, fitting_batch
 from mammo.inference.classifier import Classifier, ModelInput, model_input_of
 
-BATCH, BATCH_PIXELS = 16, 2**21  # at most so many images, and pixels: the network's memory grows with both
+BATCH = 16
 AHEAD = 2  # batches that are read while the network computes another one
-
-
-def batch_of(image_size: tuple[int, int]) -> int:
-    """How many model inputs of (height, width) pixels the network is given at a time."""
-    return max(1, min(BATCH, BATCH_PIXELS // math.prod(image_size)))
 
 
 @dataclass
@@ -97,7 +91,7 @@ class Scorer:
 
     def rows(self, names: list[str]) -> Iterator[list[dict]]:
         """The rows of a batch of files at a time, in the order of the names."""
-        size = batch_of(self.classifier.image_size)
+        size = fitting_batch(BATCH, self.classifier.image_size)
         batches = [names[start : start + size] for start in range(0, len(names), size)]
         used, begun, begun_cpu = self.utilisation, time.perf_counter(), time.process_time()
         pool, waiting = ThreadPoolExecutor(used.workers), deque()

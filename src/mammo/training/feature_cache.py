@@ -26,7 +26,7 @@ import numpy as np
 from mammo.core.cache import errors_of_cache
 from mammo.core.errors import MammoError
 from mammo.core.files import is_abandoned, write_atomically
-from mammo.data.image_loader import check_image_kind, in_batches
+from mammo.data.image_loader import check_image_kind, fitting_batch, in_batches
 
 BATCH = 32
 LIMIT_GB, LEFT_FREE = 10.0, 10**9
@@ -40,6 +40,7 @@ class FeatureCache:
         check_image_kind(network, source)
         self.network, self.source, self.folder = network, source, folder
         self.shape = tuple(network.output_shape[1:])
+        self.batch_size = fitting_batch(BATCH, network.input_shape[1:3])
         digest_of_network = model_digest(network)
         self.keys = [hashlib.sha256(f"{key} {digest_of_network}".encode()).hexdigest() for key in source.keys]
         own = {self._path(item) for item in range(len(self))}
@@ -61,15 +62,15 @@ class FeatureCache:
         """Compute and keep what is not there yet; does nothing where there is no room."""
         missing = [item for item in range(len(self)) if not self._path(item).is_file()] if self.kept else []
         if missing:
-            for items, values in in_batches(self.source, missing, BATCH, title):
+            for items, values in in_batches(self.source, missing, self.batch_size, title):
                 self._keep(items, self._run(values))
 
     def __getitem__(self, items) -> np.ndarray:
         wanted = [int(item) for item in np.atleast_1d(items)]
         found = {item: self._read(item) for item in wanted}
         lost = [item for item in found if found[item] is None]
-        for start in range(0, len(lost), BATCH):
-            part = lost[start : start + BATCH]
+        for start in range(0, len(lost), self.batch_size):
+            part = lost[start : start + self.batch_size]
             values = self._run(self.source[part])
             found |= dict(zip(part, values, strict=True))
             if self.kept:
