@@ -50,7 +50,8 @@ def test_the_labelled_cells_of_a_whole_image_are_those_of_the_lesion():
     assert labelled > 30
 
 
-def test_cells_are_flipped_with_the_image(monkeypatch):
+@pytest.mark.parametrize("varied", [False, True])
+def test_cells_move_with_the_image(monkeypatch, varied):
     """A very bright lesion: its cells must be brighter than those that lie there upside down, either way up."""
     draw = pretraining_data.draw_lesion
 
@@ -60,7 +61,7 @@ def test_cells_are_flipped_with_the_image(monkeypatch):
     monkeypatch.setattr(pretraining_data, "draw_lesion", bright_lesion)
     is_brighter = []
     for number in range(20):
-        images, truth = pretraining_data.whole(number)
+        images, truth = pretraining_data.whole(number, varied=varied)
         cells = truth[0, 1:].reshape(12, 9) > 0
         if cells.any():
             bright = around_each_cell(images[0])

@@ -86,6 +86,15 @@ STAGES = (
     Stage("whole", whole, image_size=WHOLE, steps=1000, batch=16, rate=3e-4),
     Stage("several", partial(whole, lesions=6), image_size=WHOLE, steps=2500, batch=16, rate=3e-4, first=20_000),
     Stage("again", whole, image_size=WHOLE, steps=900, batch=16, rate=2e-4, first=60_000),
+    Stage(
+        "varied",
+        partial(whole, lesions=4, varied=True),
+        image_size=WHOLE,
+        steps=5000,
+        batch=48,
+        rate=3e-4,
+        first=100_000,
+    ),
 )
 
 
@@ -221,19 +230,28 @@ def measure(demo: Path, folder: Path) -> None:
     set_named_weights(model, read_int8(weights, sha256))
     report = evaluate(predict_manifest(model, manifest))
     _print_auc("int8", report)
-    n_whole = sum(stage.steps * stage.batch for stage in STAGES if stage.image_size == WHOLE)
-    n_patches = sum(stage.steps * stage.batch for stage in STAGES) - n_whole
     card = make_card(
         report,
         image_size=WHOLE,
         weights=model.starting_weights,
         seed=SEED,
-        training=f"{n_patches} patches and {n_whole} whole images, synthetic, none seen twice",
+        training=_training_of(demo),
         weights_sha256=sha256,
         ood_sha256=write_ood_detector(demo, fit_ood_detector(model, manifest)),
     )
     write_card(demo, card)
     print(f"Done: {demo}, {weights.stat().st_size / 1e6:.1f} MB")
+
+
+def _training_of(demo: Path) -> str:
+    """What the card in `demo` says of the training; of weights that have no card yet, what `STAGES` are."""
+    from mammo.models.model_card import read_card
+
+    if (demo / "card.json").is_file():
+        return read_card(demo).training
+    n_whole = sum(stage.steps * stage.batch for stage in STAGES if stage.image_size == WHOLE)
+    n_patches = sum(stage.steps * stage.batch for stage in STAGES) - n_whole
+    return f"{n_patches} patches and {n_whole} whole images, synthetic, none seen twice"
 
 
 def _measured_on(folder: Path) -> pd.DataFrame:

@@ -111,7 +111,7 @@ def fine_tune(
     manifest: pd.DataFrame,
     stages: int = STAGES,
     epochs: int = 3,
-    learning_rate: float = 1e-4,
+    learning_rate: float = 5e-5,
     n_augmentations: int = 3,
     batch_size: int = 16,
     patience: int = 3,
