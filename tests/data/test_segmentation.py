@@ -15,6 +15,14 @@ def overlap(a, b):
     return (a & b).sum() / (a | b).sum()
 
 
+@pytest.fixture(scope="module")
+def film():
+    """A digitised film: its fat is not black, as that of a strongly processed digital image may be."""
+    rng = np.random.default_rng(0)
+    view, _ = phantom(draw_patient(rng, "malignant", 0.2, "film"), "R", "MLO", (256, 192), rng)
+    return np.ascontiguousarray(view[:, ::-1])
+
+
 def test_the_breast_is_found(image):
     assert overlap(breast_mask(image), image > 0.06) > 0.95
 
@@ -107,20 +115,22 @@ def test_strips_end_in_a_breast_or_in_a_sentence(size):
             assert find_breast(strip).image.max() <= 1
 
 
-def test_a_crop_that_is_all_tissue_is_kept_whole(image):
-    depth = ndimage.distance_transform_edt(breast_mask(image))
+def test_a_crop_that_is_all_tissue_is_kept_whole(film):
+    depth = ndimage.distance_transform_edt(breast_mask(film))
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     reach = int(0.6 * depth.max())
-    assert breast_mask(image[row - reach : row + reach, column - reach : column + reach]).all()
+    assert breast_mask(film[row - reach : row + reach, column - reach : column + reach]).all()
 
 
 @pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
-def test_white_film_borders_are_not_breast(image, side):
-    film = image.copy()
+def test_white_film_borders_are_not_breast(film, side):
+    bordered = film.copy()
     strip = {"top": np.s_[:5], "bottom": np.s_[-5:], "left": np.s_[:, :5], "right": np.s_[:, -5:]}[side]
-    film[strip] = 1.0
-    assert breast_mask(film)[strip].mean() < 0.05
-    assert overlap(breast_mask(film), breast_mask(image)) > 0.9
+    bordered[strip] = 1.0
+    found, expected = breast_mask(bordered), breast_mask(film)
+    expected[strip] = False
+    assert found[strip].mean() < 0.05
+    assert overlap(found, expected) > 0.9
 
 
 def test_of_a_thin_border_at_the_chest_wall_no_pixel_is_left():

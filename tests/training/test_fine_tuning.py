@@ -332,7 +332,7 @@ def test_it_learns_what_can_be_learned(fresh_model, demo):
     history = mammo.train_head(
         fresh_model, mammo.split_by_patient(views, seed=0), epochs=40, n_augmentations=0, learning_rate=3e-5
     )
-    assert max(history["val_auc"]) > 0.9
+    assert max(history["val_auc"]) > 0.75
 
 
 def test_the_seed_decides(fresh_model, demo):
