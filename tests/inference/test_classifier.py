@@ -222,3 +222,21 @@ def test_the_id_stands_for_the_preprocessing(classifier, monkeypatch, change):
     before = classifier.id
     change(monkeypatch)
     assert classifier.id != before
+
+
+def test_of_a_model_of_drawings_a_file_that_is_no_drawing_gets_no_result(classifier, demo, tmp_path):
+    """The same pixels: with the mark of this package's PNGs there is a result, without it there is none."""
+    certain = ResultRule(0.5, PredictionSetLimits(benign_up_to=0.5, malignant_from=0.5, coverage=0.9))
+    path = next(path for path in demo.path if path.endswith(".png"))
+    with Image.open(path) as picture:
+        picture.save(tmp_path / "copy.png")
+    marked, copy = (classifier.predict(file) for file in (path, tmp_path / "copy.png"))
+    assert marked.mammogram.synthetic
+    assert not copy.mammogram.synthetic
+    assert copy.probability == pytest.approx(marked.probability)
+    doubts = set(copy.doubts) - set(marked.doubts)
+    assert [doubt for doubt in doubts if "trained on synthetic images only" in doubt] == list(doubts)
+    assert len(doubts) == 1
+    assert replace(copy, rule=certain).result == "uncertain"
+    assert replace(marked, rule=certain, doubts=()).result != "uncertain"
+    assert len(copy.warnings) == len(set(copy.warnings))

@@ -19,3 +19,8 @@ def test_a_file_gives_back_the_image(file_format, inverted, tmp_path, image):
         assert read.inverted == inverted
         assert not read.warnings
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_every_format_says_that_it_is_synthetic(demo):
+    for _, rows in demo.groupby("file_format"):
+        assert mammo.read_mammogram(rows.path.iloc[0]).synthetic

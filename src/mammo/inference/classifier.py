@@ -45,6 +45,8 @@ class ModelInput:
     shape_warning: str | None
     warnings: tuple[str, ...]
     """About the file and the image; the model adds its own."""
+    synthetic: bool = False
+    """True where the file says that this package drew it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Assessment:
 
     probability: float
     doubts: tuple[str, ...]
-    """Warnings about the image: of its file, of the image, of its distance from the training distribution."""
+    """Warnings about the image: that it is not known to be synthetic, as all of the model's training images are; of
+    its file; of the image; of its distance from the training distribution."""
     ood_scores: dict[str, float]
     evidence: np.ndarray
 
@@ -63,7 +66,15 @@ def model_input_of(prepared: PreparedImage) -> ModelInput:
     mammogram, breast = prepared.mammogram, prepared.breast
     shape = shape_warning(breast)
     warnings = mammogram.warnings + image_warnings(mammogram, breast, shape)
-    return ModelInput(mammogram.file, mammogram.laterality, mammogram.view, prepared.model_input, shape, warnings)
+    return ModelInput(
+        mammogram.file,
+        mammogram.laterality,
+        mammogram.view,
+        prepared.model_input,
+        shape,
+        warnings,
+        mammogram.synthetic,
+    )
 
 
 @dataclass(frozen=True)
@@ -176,7 +187,7 @@ class Classifier:
             )
         return Assessment(
             probability=float(self.card.calibration(float(outputs.probabilities[1]))),
-            doubts=image.warnings + tuple(self._far_from_known(distance)),
+            doubts=(() if image.synthetic else self.warnings) + image.warnings + tuple(self._far_from_known(distance)),
             ood_scores=distance,
             evidence=outputs.evidence,
         )

@@ -76,7 +76,7 @@ class Prediction:
     @property
     def warnings(self) -> tuple[str, ...]:
         """All warnings."""
-        return self.doubts + self.model_warnings
+        return tuple(dict.fromkeys(self.doubts + self.model_warnings))
 
     @cached_property
     def heatmap(self) -> np.ndarray:

@@ -27,7 +27,7 @@ from mammo.io.decoding import START, decoding, read_bytes
 from mammo.io.examination import chest_wall_of, laterality_of, shows_breast, spacing_of, special_views, view_of
 from mammo.io.grey_levels import displayed, is_inverted
 from mammo.io.header import integer, items, numbers, text, with_sign
-from mammo.io.mammogram import MAX_PIXELS, Mammogram, check_size, frame_index, grey_from_channels
+from mammo.io.mammogram import MAX_PIXELS, SYNTHETIC, Mammogram, check_size, frame_index, grey_from_channels
 from mammo.io.stored_bits import significant
 
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # where a file without preamble starts, either byte order
@@ -89,6 +89,7 @@ def read_dicom(path: Path, frame: int | None) -> Mammogram:
         chest_wall=chest_wall_of(header),
         pixel_spacing_mm=spacing_of(header),
         warnings=tuple(notes),
+        synthetic=text(header, "Manufacturer") == SYNTHETIC,
     )
 
 

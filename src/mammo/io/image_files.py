@@ -17,6 +17,7 @@ from mammo.core.errors import MammoError
 from mammo.io.codecs import JPEG_LS, check_complete_jpeg, check_stated_size, jpeg_frame
 from mammo.io.decoding import decoding, read_bytes
 from mammo.io.mammogram import (
+    SYNTHETIC,
     Mammogram,
     Samples,
     check_size,
@@ -77,6 +78,7 @@ def read_picture(path: Path, start: bytes, frame: int | None, colour: bool = Fal
         bits=bits,
         inverted=samples.inverted,
         warnings=tuple(notes),
+        synthetic=samples.synthetic,
     )
 
 
@@ -111,7 +113,8 @@ def _samples(path: Path, start: bytes, frame: int | None) -> Samples:
             if alpha is None and picture.mode != "P" and "transparency" in picture.info:  # one grey or colour of a PNG
                 alpha = np.atleast_3d(pixels != np.asarray(picture.info["transparency"])).any(axis=2)
             orientation = picture.getexif().get(ORIENTATION, 1)
-        return Samples(pixels, NAMES.get(picture.format, picture.format), orientation=orientation, alpha=alpha)
+        name, drawn = NAMES.get(picture.format, picture.format), picture.info.get("Source") == SYNTHETIC
+        return Samples(pixels, name, orientation=orientation, alpha=alpha, synthetic=drawn)
 
 
 def _images(picture: Image.Image) -> list[int]:

@@ -29,6 +29,7 @@ NO_MICROGRAPH = (
     "{} {}, and a micrograph is a colour picture (PNG, JPEG or TIFF). Choose a micrograph, or for a mammogram a model "
     "that was trained on mammograms."
 )
+SYNTHETIC = "mammo, synthetic images"  # the manufacturer of a drawn DICOM file, the source of a drawn PNG
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Mammogram:
     """The side of the image, `"left"` or `"right"`, where the header says the chest wall is."""
     pixel_spacing_mm: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    synthetic: bool = False
+    """True where the file says that this package drew it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Samples:
     """True where the file says that the lowest value is white."""
     alpha: np.ndarray | None = None
     """(height, width)."""
+    synthetic: bool = False
 
 
 def scale_to_unit(pixels: np.ndarray, low: float | None = None, high: float | None = None) -> tuple[np.ndarray, int]:

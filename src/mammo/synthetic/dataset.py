@@ -16,13 +16,14 @@ from mammo.core.errors import MammoError
 from mammo.core.files import is_abandoned, write_atomically
 from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
 from mammo.io import MIN_SIDE
+from mammo.io.mammogram import SYNTHETIC
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import FORMATS, extension, write_image, write_png
 from mammo.synthetic.lesions import DESCRIPTIONS
 from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 
-RECIPE = 4  # raised whenever the same seed would give other pixels: an old folder is then made anew
+RECIPE = 5  # raised whenever the same seed would give other pixels: an old folder is then made anew
 DIFFICULTY = 0.3
 MIN_PATIENTS = 20  # fewer cannot be split three ways with both classes in each
 OF_FIVE_PATIENTS = ("benign", "benign", "malignant", "malignant", "normal")
@@ -223,7 +224,7 @@ def _tags(row: dict) -> dict:
         "AccessionNumber": "",
         "SeriesNumber": 1,
         "InstanceNumber": 1,
-        "Manufacturer": "mammo, synthetic images",
+        "Manufacturer": SYNTHETIC,
         "BodyPartExamined": "BREAST",
         "OrganExposed": "BREAST",
         "DetectorType": "",

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from mammo.core.files import write_atomically
+from mammo.io.mammogram import SYNTHETIC
 
 FORMATS = ("png8", "png16", "dicom12", "dicom14")
 VIEW_CODES = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
@@ -22,9 +24,12 @@ def extension(file_format: str) -> str:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """uint8 or uint16 (height, width) as PNG."""
+    """uint8 or uint16 (height, width) as PNG, which says that it is synthetic."""
+    source = PngInfo()
+    source.add_text("Source", SYNTHETIC)
     write_atomically(
-        path, lambda partial_path: Image.fromarray(pixels).save(partial_path, format="PNG", compress_level=1)
+        path,
+        lambda partial: Image.fromarray(pixels).save(partial, format="PNG", compress_level=1, pnginfo=source),
     )
 
 
