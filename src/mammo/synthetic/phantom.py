@@ -24,7 +24,7 @@ from mammo.synthetic.vessels import vessels
 
 # How much brighter than fat, whose brightness is 0.27; chosen by eye.
 VESSEL, ARTERY_CALCIUM, FINDING = np.float32(0.07), np.float32(0.22), np.float32(0.35)
-CALCIFIED_ARTERIES = 0.13  # share of women: Hendriks et al., European Journal of Radiology 84, 2015
+CALCIFIED_ARTERIES = 0.13  # share of women: Hendriks et al., Atherosclerosis 239, 2015
 VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
 # Share of the tissue under the skin that is glandular, by BI-RADS density; chosen by eye.
