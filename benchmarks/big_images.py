@@ -20,6 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mammo.data.image_loader import fitting_batch
+
 ROWS = (224, 384, 512, 768, 1024, 1536)
 BATCH, BATCH_PIXELS = 16, 16 * 224 * 168
 PREPARE = """
@@ -83,7 +85,7 @@ def child(code: str, **names) -> dict[str, float]:
 
 def measured(size: tuple[int, int], images: int, folder: Path) -> str:
     """The row of a size."""
-    batch = max(1, min(BATCH, BATCH_PIXELS // (size[0] * size[1])))
+    batch = fitting_batch(BATCH, size, BATCH_PIXELS)
     given = {"folder": str(folder), "size": size}
     child(PREPARE, images=images, **given)
     found = child(PREDICTION, **given)

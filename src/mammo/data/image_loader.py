@@ -160,9 +160,9 @@ def _or_error(source, part):
         return error
 
 
-def fitting_batch(batch_size: int, image_size: tuple[int, int]) -> int:
-    """`batch_size`, or as many inputs of (height, width) as BATCH_PIXELS allows, and at least one."""
-    return max(1, min(batch_size, BATCH_PIXELS // math.prod(image_size)))
+def fitting_batch(batch_size: int, image_size: tuple[int, int], pixels: int = BATCH_PIXELS) -> int:
+    """`batch_size`, or as many inputs of (height, width) as have at most so many `pixels`, and at least one."""
+    return max(1, min(batch_size, pixels // math.prod(image_size)))
 
 
 def predict_batches(model, source, batch_size: int, title: str) -> np.ndarray:

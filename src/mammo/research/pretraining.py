@@ -7,7 +7,8 @@ Patches come first: a lesion fills much of a patch, and is learned quickly. They
 of lesions, large and plain at first, and at the end of the size and contrast that they have in whole images.
 
 Whole images follow, through the same convolutions. There are two tasks: is the image malignant, and which kind of
-lesion is in each cell of the last map? The evidence for malignant must come from the cells of the lesion.
+lesion is in each cell of the last map? The evidence for malignant must come from the cells of the lesion. In the last
+stage the images are also turned, scaled and processed as other units might.
 
 The folder keeps a checkpoint of each stage and `log.csv`. At the end its `demo/` is what the package ships.
 
