@@ -1,11 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from files import breakhis_replica
 from PIL import Image
 
 import mammo
 from mammo.data import near_duplicates
 from mammo.data.near_duplicates import NEAR
+from mammo.datasets import breakhis
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_a_pair_differs_in_a_quarter_of_the_bits_at_most(films, monkeypatch, bit
     """575 bits; 0.25 lies between the same film written again and two images of one breast, the nearest at 0.325."""
     bits = np.zeros((2, 575), bool)
     bits[1, :bits_apart] = True
-    monkeypatch.setattr(near_duplicates, "perceptual_hashes", lambda paths: bits)
+    monkeypatch.setattr(near_duplicates, "perceptual_hashes", lambda *_: bits)
     assert len(mammo.find_duplicates(films[:2])) == found
 
 
@@ -98,3 +100,19 @@ def test_a_file_that_shows_no_breast_is_named(copied, write_png):
     blank = write_png(np.zeros((64, 64), np.uint8), "blank.png")
     with pytest.raises(mammo.MammoError, match=r"blank\.png"):
         mammo.find_duplicates(copied[:3].assign(path=[*copied["path"][:2], str(blank)]))
+
+
+def test_micrographs_that_are_there_twice_are_found(films, tmp_path):
+    """As slide 14-13412 of BreakHis is, under two names."""
+    root = breakhis_replica(tmp_path, patients=4, pictures=1)
+    files = sorted(root.resolve().rglob("*-001.png"))
+    copies = [file.with_name(file.name.replace("-001.png", "-002.png")) for file in files]
+    Image.open(files[5]).save(copies[5])
+    stained = np.clip(np.asarray(Image.open(files[0])) * [1.1, 0.9, 1.0], 0, 255).astype(np.uint8)
+    Image.fromarray(stained).resize((350, 230)).save(copies[0])
+    manifest = breakhis.manifest(root, partial=True)
+    pairs = mammo.find_duplicates(manifest)
+    found = {tuple(sorted(pair)) for pair in zip(pairs["path"], pairs["other"], strict=True)}
+    assert found == {(str(files[at]), str(copies[at])) for at in (0, 5)}
+    with pytest.raises(mammo.MammoError, match="one table for each kind"):
+        mammo.find_duplicates(pd.concat([manifest, films]))
