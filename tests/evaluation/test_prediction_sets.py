@@ -81,8 +81,8 @@ def test_limits_by_hand():
     benign, malignant = np.arange(1, 10) / 20, np.arange(1, 10) / 10
     truth, both = np.repeat([0, 1], 9), np.concatenate([benign, malignant])
     limits = fit_prediction_sets(truth, both, np.arange(18), coverage=0.9)
-    assert limits.benign_up_to == pytest.approx(0.45)
-    assert limits.malignant_from == pytest.approx(0.1)
+    assert limits.benign_up_to == pytest.approx(0.45, abs=1e-3)
+    assert limits.malignant_from == pytest.approx(0.1, abs=1e-3)
     assert limits.coverage == 0.9
     assert fit_prediction_sets(np.repeat(truth, 3), np.repeat(both, 3), np.repeat(np.arange(18), 3)) == limits
     few = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
@@ -97,7 +97,22 @@ def test_images_of_a_patient_share_its_weight():
     """
     truth, probability = np.array([0] * 10 + [1]), np.append(np.arange(1, 11) / 10, 0.5)
     limits = fit_prediction_sets(truth, probability, ["A"] * 8 + ["B"] * 2 + ["C"], coverage=0.5)
-    assert limits.benign_up_to == pytest.approx(0.9)
+    assert limits.benign_up_to == pytest.approx(0.9, abs=1e-3)
+
+
+@pytest.mark.parametrize("tied", [0.12582753827050336, 0.3, 0.9])
+def test_rounding_does_not_part_images_of_the_same_probability(tied):
+    """A fifth of both classes has one probability, which sets both limits; another runtime computes it a little off."""
+    rng = np.random.default_rng(0)
+    benign, malignant = (
+        np.where(rng.random(200) < 0.2, tied, rng.uniform(*ends, 200)) for ends in ((0, tied), (tied, 1))
+    )
+    truth = np.repeat([0, 1], 200)
+    limits = fit_prediction_sets(truth, np.append(benign, malignant), np.arange(400))
+    for computed in (tied, tied + 1e-6, tied - 1e-6):
+        assert limits.prediction_set(computed).all()
+    assert limits.benign_up_to - limits.malignant_from < 1e-3
+    assert not limits.prediction_set([tied - 1e-3, tied + 1e-3]).all(axis=1).any()
 
 
 def test_labels_and_probabilities_are_checked():

@@ -14,7 +14,7 @@ import numpy as np
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
 from mammo.evaluation.calibration import Calibration, check_scored, fit_calibration
-from mammo.evaluation.prediction_sets import PredictionSetLimits, fit_prediction_sets
+from mammo.evaluation.prediction_sets import ROUNDING, PredictionSetLimits, fit_prediction_sets, shifted
 from mammo.evaluation.results import ResultRule
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def fix_operating_point(
     -------
     OperatingPoint
         Where there are too few patients for the target, the threshold is the lowest malignant probability, and
-        `held_sensitivity` is what holds instead. A target of 0.9 needs 29 patients at a confidence of 95 %.
+        `held_sensitivity` is what holds instead. A target of 0.9 needs 29 patients at a confidence of 95 %. The
+        threshold is lower by ROUNDING than the malignant image that sets it, so that this is found by every runtime.
 
     Raises
     ------
@@ -130,9 +131,10 @@ def fix_operating_point(
     probability = np.asarray(probability, np.float64)[malignant]
     count = patient.max() + 1
     threshold = _highest_that_holds(probability, patient, target, confidence)
-    enough, threshold = threshold is not None, probability.min() if threshold is None else threshold
+    enough = threshold is not None
+    threshold = shifted(threshold if enough else probability.min(), -ROUNDING)
     return OperatingPoint(
-        threshold=float(threshold),
+        threshold=threshold,
         target_sensitivity=target,
         held_sensitivity=target if enough else float((1 - confidence) ** (1 / count)),
         confidence=confidence,
