@@ -144,6 +144,24 @@ def test_micrographs_are_trained_on_saved_and_predicted(replica, trained, tmp_pa
 
 
 @pytest.mark.training
+def test_an_exported_classifier_of_micrographs_predicts_the_same(replica, trained, demo, tmp_path):
+    for package in ("onnxruntime", "openvino", "tf2onnx"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    in_keras = mammo.load_classifier(trained[0])
+    folder = in_keras.export(tmp_path / "fast")
+    for runtime in ("onnx", "openvino"):
+        fast = mammo.load_classifier(folder, runtime=runtime)
+        fast.warm_up()
+        for path in replica["path"][replica["split"] == "test"][:6]:
+            one, other = in_keras.predict(path), fast.predict(path)
+            assert other.probability == pytest.approx(one.probability, abs=1e-3)
+            assert (other.result, other.warnings) == (one.result, one.warnings)
+            np.testing.assert_allclose(other.heatmap, one.heatmap, atol=0.01)
+        with pytest.raises(mammo.MammoError, match="has only greys, and a micrograph is a colour picture"):
+            fast.predict(demo["path"][0])
+
+
+@pytest.mark.training
 def test_a_classifier_refuses_files_of_the_other_kind(replica, trained, classifier, demo, write_dicom, image):
     micrographs = mammo.load_classifier(trained[0])
     dicom = write_dicom((image * 4095).astype(np.uint16), bits=12)

@@ -285,8 +285,10 @@ def start(folder, archive, url):
     """The same call in another process."""
     archive["cmmd"].to_pickle(folder / "series.pkl")
     code = f"""
+import signal
 import pandas as pd
 from mammo.datasets import _idc_series, cmmd
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process started in the background may ignore it
 _idc_series.BUCKET = {url!r} + "/{{}}"
 cmmd.idc_series = lambda name: pd.read_pickle({str(folder / "series.pkl")!r})
 cmmd.download({str(folder / "CMMD")!r}, patients=3)

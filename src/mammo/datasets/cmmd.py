@@ -94,7 +94,7 @@ def manifest(root, other_breast: str | None = None, partial: bool = False) -> pd
                 {"path": str(path.resolve()), "patient_id": patient, "laterality": side, "view": view, **breast}
             )
         else:
-            (without if side else no_side).append(name)
+            (without if side else no_side).append(f"{patient} {side} {view}" if side else name)
     left_out(SOURCE, "because the spreadsheet has no row for the breast", without)
     left_out(SOURCE, "because their header does not say which breast they show", no_side)
     left_out(SOURCE, "because they cannot be read", unreadable)
