@@ -44,7 +44,7 @@ def test_every_combination_of_operating_point_limits_probability_and_warning():
             if doubts:
                 assert result == "uncertain"
                 assert possible == ("benign", "malignant")
-                assert "warning" in reason
+                assert reason == "a warning"
             if result == "positive":
                 assert "at or above the operating point" in reason
             if result == "negative":
@@ -68,6 +68,24 @@ def test_the_reason_names_what_disagrees():
     below_malignant = ResultRule(0.2, PredictionSetLimits(0.9, benign_up_to=0.9, malignant_from=0.6))
     assert "operating point but below the range of malignant images" in below_malignant.reason(0.345)
     assert "both remain possible" in below_malignant.reason(0.7)
+
+
+@pytest.mark.parametrize(
+    ("doubts", "reason"),
+    [
+        (["The model was trained on drawings only; it says little."], "the model was trained on drawings only"),
+        (
+            ["What was found is odd: is it a breast?", "It is 1.5 times too big."],
+            "what was found is odd, and there is 1 more warning",
+        ),
+        (
+            ["It is at 1.5 times the limit. It may be cut.", "B.", "C."],
+            "it is at 1.5 times the limit, and there are 2 more warnings",
+        ),
+    ],
+)
+def test_the_reason_says_what_the_warning_is(doubts, reason):
+    assert RULE.reason(0.7, doubts) == reason
 
 
 def test_decisions_are_the_threshold_and_the_set():

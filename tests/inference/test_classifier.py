@@ -43,7 +43,7 @@ def test_print_gives_five_lines_and_a_notebook_the_same_as_a_card(classifier, de
     prediction = replace(prediction, doubts=("Grey & <white>.",))
     lines = str(prediction).splitlines()
     assert len(lines) == 5
-    assert lines[0] == f"{prediction.mammogram.file}: uncertain (there is a warning about the image)."
+    assert lines[0] == f"{prediction.mammogram.file}: uncertain (grey & <white>)."
     assert f"malignant {prediction.probability:.3f}, benign {1 - prediction.probability:.3f}" in lines[1]
     assert "At a prevalence of 5.0%" in lines[2]
     assert "Grey & <white>." in lines[3]
@@ -51,7 +51,7 @@ def test_print_gives_five_lines_and_a_notebook_the_same_as_a_card(classifier, de
     card = prediction._repr_html_()
     for part in (
         "Result: uncertain",
-        "warning about the image",
+        f"{prediction.mammogram.file}: grey &amp; &lt;white&gt;.",
         "At a prevalence of 5.0%",
         "Grey &amp; &lt;white&gt;.",
     ):
@@ -237,6 +237,11 @@ def test_of_a_model_of_drawings_a_file_that_is_no_drawing_gets_no_result(classif
     doubts = set(copy.doubts) - set(marked.doubts)
     assert [doubt for doubt in doubts if "trained on synthetic images only" in doubt] == list(doubts)
     assert len(doubts) == 1
+    reason = "the model was trained on synthetic images only"
+    assert replace(copy, doubts=tuple(doubts)).reason == reason
+    for shown in (copy.reason, str(copy).splitlines()[0], copy._repr_html_()):
+        assert reason in shown
+    assert reason not in marked.reason
     assert replace(copy, rule=certain).result == "uncertain"
     assert replace(marked, rule=certain, doubts=()).result != "uncertain"
     assert len(copy.warnings) == len(set(copy.warnings))

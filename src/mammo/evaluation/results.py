@@ -9,6 +9,7 @@ negative is given only where the operating point and the prediction set agree an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,9 +71,9 @@ class ResultRule:
         return near & (self.decisions(lowest) == self.decisions(highest)).all(axis=1)
 
     def reason(self, probability: float, doubts: Sequence[str] = ()) -> str:
-        """Why the result is what it is, without a full stop."""
+        """Why the result is what it is, without a full stop; where there are warnings, what the first one says."""
         if doubts:
-            return "there is a warning about the image"
+            return _main_clauses(doubts)
         above, possible = probability >= self.threshold, self.prediction_set(probability)
         if len(possible) == len(CLASS_NAMES):
             return "benign and malignant both remain possible at this probability"
@@ -82,3 +83,14 @@ class ResultRule:
             return "the probability is below the operating point but above the range of benign images"
         side = "at or above" if above else "below"
         return f"the probability is {side} the operating point, and only {possible[0]} remains possible"
+
+
+def _main_clauses(warnings: Sequence[str]) -> str:
+    """What the first warning says, up to its first colon, semicolon or full stop, and how many there are besides."""
+    first, others = re.split(r"[.:;](?:\s|$)", warnings[0], maxsplit=1)[0], len(warnings) - 1
+    first = first[:1].lower() + first[1:]
+    return (
+        f"{first}, and there {'is' if others == 1 else 'are'} {others} more warning{'s'[: others - 1]}"
+        if others
+        else first
+    )
