@@ -146,6 +146,8 @@ def test_the_index_has_every_labelled_patient_and_film():
     wanted |= {name for table in tables for name in table["folder"] + "_" + table["abnormality"]}
     assert set(series["PatientID"].map(cbis_ddsm._in_tables)) == wanted
     assert series["instanceCount"].sum() == 3103 + 2 * 3568
+    hundredths = series["series_size_MB"] * 100
+    assert ((hundredths - hundredths.round()).abs() > 1e-6).mean() > 0.9, "sizes are rounded, as in indexes before 25"
 
 
 def test_patients_are_stratified_nested_and_the_same_for_the_same_seed():
