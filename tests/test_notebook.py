@@ -221,10 +221,12 @@ def test_a_drive_that_is_not_there_is_said(colab, monkeypatch, tmp_path):
         notebook.artifacts(drive=True)
 
 
-def test_a_published_data_set_is_found_where_mammo_data_says(tmp_path, monkeypatch):
+def test_a_published_data_set_is_found_where_mammo_data_says(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MAMMO_DATA", raising=False)
     assert mammo.notebook.data_folder("all-mias") is None
+    assert not capsys.readouterr().out
     monkeypatch.setenv("MAMMO_DATA", str(tmp_path))
     assert mammo.notebook.data_folder("all-mias") is None
+    assert f"There is no folder {tmp_path / 'all-mias'}." in capsys.readouterr().out
     (tmp_path / "all-mias").mkdir()
     assert mammo.notebook.data_folder("all-mias") == tmp_path / "all-mias"

@@ -67,9 +67,16 @@ def _drive_folder() -> Path:
 
 
 def data_folder(name: str) -> Path | None:
-    """The folder `name` in the one that `MAMMO_DATA` names: a data set as its owner gives it out; None without it."""
-    folder = Path(os.environ.get("MAMMO_DATA", "")) / name
-    return folder if os.environ.get("MAMMO_DATA") and folder.is_dir() else None
+    """The folder `name` in the one that `MAMMO_DATA` names: a data set as its owner gives it out.
+
+    None without `MAMMO_DATA` and, with a printed line, where there is no such folder.
+    """
+    if not (chosen := os.environ.get("MAMMO_DATA")):
+        return None
+    if (folder := Path(chosen) / name).is_dir():
+        return folder
+    print(f"There is no folder {folder}. MAMMO_DATA must name the folder that holds {name}.")
+    return None
 
 
 def sample_mammogram() -> Path:
