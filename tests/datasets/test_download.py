@@ -323,10 +323,11 @@ def test_two_calls_at_once(three, archive, tmp_path, expected):
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_without_a_network_one_sentence_says_so_soon(three, tmp_path, monkeypatch):
+def test_without_a_network_one_sentence_says_so_soon(three, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_idc_series, "BUCKET", "http://127.0.0.1:9/{}")
     with pytest.raises(mammo.MammoError, match="cannot be reached"):
         cmmd.download(tmp_path, patients=3)
+    assert "CC BY 4.0" in capsys.readouterr().out, "size and licence are printed before the first byte"
     assert download.ANSWER_S < 10
     monkeypatch.setattr(download, "ANSWER_S", 0.3)
     monkeypatch.setattr(requests, "get", lambda *_, **__: time.sleep(5))  # as the look-up of a name may
