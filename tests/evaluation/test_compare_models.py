@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
 import mammo
+from mammo.evaluation.delong import degrees_of_freedom, placements
 
 
 def scored(patients=60, images=4, signal=1.5, noise=1.0, seed=0):
@@ -31,9 +33,27 @@ def test_the_published_example(ovarian):
     a, b = (table.assign(probability=tests[name] / 10) for name in ("albumin", "score"))
     result = mammo.compare_models(a, b, resamples=300)
     assert result["difference"] == pytest.approx(0.0108, abs=5e-5)
-    assert result["delong_interval"] == pytest.approx([-0.1761, 0.1976], abs=5e-5)
-    assert result["delong_p"] == pytest.approx(0.9102, abs=5e-5)
+    placed = placements(truth, tests["albumin"]) - placements(truth, tests["score"])
+    half = t.ppf(0.975, degrees_of_freedom(truth, placed, ids)) * 0.0953  # SAS/STAT has the normal quantile
+    assert result["delong_interval"] == pytest.approx([0.0108 - half, 0.0108 + half], abs=2e-4)
+    assert result["delong_p"] == pytest.approx(0.9102, abs=2e-3)
     assert result["bootstrap_interval"] == pytest.approx(result["delong_interval"], abs=0.05)
+
+
+def test_the_interval_holds_a_large_difference_of_few_patients():
+    """1,000 pairs of models with AUCs of 0.86 and 0.74 on 20 patients; the normal quantile holds 92 %."""
+    held, patient = [], np.repeat(np.arange(20), 2)
+    rows = pd.DataFrame({"path": np.arange(40).astype(str), "patient_id": patient.astype(str), "split": "test"})
+    rows = rows.assign(label=np.array(mammo.CLASS_NAMES)[patient % 2])
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        shared = rng.normal(size=20)[patient] + 2 * norm.ppf(0.86) * (patient % 2)
+        less = 2 * (norm.ppf(0.86) - norm.ppf(0.74)) * (patient % 2)
+        scores = [shared + rng.normal(size=40), shared + rng.normal(size=40) - less]
+        result = mammo.compare_models(*(rows.assign(probability=norm.cdf(each / 3)) for each in scores), resamples=2)
+        low, high = result["delong_interval"]
+        held.append(low <= 0.12 <= high)
+    assert 0.93 <= np.mean(held) <= 0.97
 
 
 def test_the_difference_is_scikit_learns_and_both_methods_agree():

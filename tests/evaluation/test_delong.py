@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from mammo.evaluation.delong import auc_interval, auc_variance, clustered_variance, placements
+from mammo.evaluation.delong import auc_interval, auc_variance, clustered_variance, degrees_of_freedom, placements
 
 
 def clustered(patients, images, seed, separation=1.5, mixed=False):
@@ -68,7 +68,7 @@ def test_the_variance_agrees_with_the_jackknife_over_patients(mixed):
 
 @pytest.mark.parametrize(
     ("patients", "images", "auc", "least", "most"),
-    [(50, 2, 0.86, 0.93, 0.975), (50, 2, 0.97, 0.92, 0.97), (20, 1, 0.9, 0.93, 1)],
+    [(50, 2, 0.86, 0.93, 0.975), (50, 2, 0.97, 0.935, 0.98), (100, 2, 0.99, 0.935, 0.98), (20, 1, 0.9, 0.93, 1)],
 )
 def test_the_interval_covers_as_often_as_it_says(patients, images, auc, least, most):
     """600 sets whose AUC is known; images taken as patients would cover too rarely."""
@@ -82,6 +82,20 @@ def test_the_interval_covers_as_often_as_it_says(patients, images, auc, least, m
     assert least < inside[0] / 600 <= most
     if images > 1:
         assert inside[1] < inside[0] - 10
+
+
+def test_degrees_of_freedom_by_hand():
+    """Equal patients count as of a normal distribution, 2 x (n - 1); where one of 50 makes up the variance it is 2."""
+    truth, alone = np.repeat([0, 1], 50), np.arange(100)
+    even = np.tile([0.4, 0.6], 50)
+    assert degrees_of_freedom(truth, even, alone) == pytest.approx(98)
+    few = degrees_of_freedom(truth[25:], even[25:], alone[25:])
+    assert few == pytest.approx((1 / 50 + 1 / 25) ** 2 / (1 / 50**2 / 49 + 1 / 25**2 / 24), rel=0.02), "Welch's"
+    one = np.where(alone == 99, 0.0, 1.0)
+    assert degrees_of_freedom(truth, one, alone) < 2.5
+    images = [np.repeat(x, 3) for x in (truth, even, alone)]
+    assert degrees_of_freedom(*images) == pytest.approx(98), "patients count"
+    assert np.isnan(degrees_of_freedom(truth, np.ones(100), alone))
 
 
 def test_an_interval_has_a_length_at_1_and_is_none_where_nothing_can_be_said():

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from mammo.core.errors import MammoError
 from mammo.core.manifest import PATCH, class_indices, rows_in_split
 from mammo.evaluation.bootstrap import RESAMPLES, resampled
-from mammo.evaluation.delong import clustered_variance, placements
-from mammo.evaluation.intervals import Z
+from mammo.evaluation.delong import clustered_variance, degrees_of_freedom, placements
 from mammo.evaluation.metrics import auc
 from mammo.evaluation.operating_point import probabilities
 
@@ -23,7 +22,8 @@ def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: in
     """The AUC of a minus that of b on the test images, its 95 % interval and two-sided p value, in two ways.
 
     Both are manifests with a column `probability`, of the same images. By DeLong: the placements of both models are
-    subtracted image by image, so what an image does to both cancels, and summed over each patient (`mammo.delong`).
+    subtracted image by image, so what an image does to both cancels, and summed over each patient; the quantile is
+    Student's t (`mammo.evaluation.delong`).
     By bootstrap: patients are drawn, the same ones for both models; p is twice the share of draws on the far side of 0
     (with one draw added: Davison and Hinkley, Bootstrap methods and their application, 1997, 4.2). How often p is below
     0.05 between equally good models, and how often the intervals hold the true difference, is in docs/evaluation.md.
@@ -41,15 +41,17 @@ def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: in
         raise MammoError(
             "The test images of one class come from a single patient; nothing can be concluded about others."
         )
+    degrees = degrees_of_freedom(truth, placed, patients)
     error = float(np.sqrt(variance))  # 0 where every image has the same difference, as between twins
     draws = resampled(_difference, truth, both, patients, resamples, seed)
+    half = float(t.ppf(0.975, degrees)) * error
     far = min((draws <= 0).sum(), (draws >= 0).sum())
     return {
         "auc_a": auc_a,
         "auc_b": auc_b,
         "difference": difference,
-        "delong_interval": [difference - Z * error, difference + Z * error] if error > 0 else None,
-        "delong_p": float(2 * norm.sf(abs(difference) / error)) if error > 0 else None,
+        "delong_interval": [difference - half, difference + half] if error > 0 else None,
+        "delong_p": float(2 * t.sf(abs(difference) / error, degrees)) if error > 0 else None,
         "bootstrap_interval": np.quantile(draws, [0.025, 0.975]).tolist(),
         "bootstrap_p": float(min(1, 2 * (far + 1) / (len(draws) + 1))),
         "images": len(a),

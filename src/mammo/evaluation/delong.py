@@ -42,6 +42,29 @@ def clustered_variance(truth, placed, patients) -> float:
     return float(own + 2 * len(benign) / (len(benign) - 1) * np.sum(malignant * benign))
 
 
+def degrees_of_freedom(truth, placed, patients) -> float:
+    """Student's t has as many for `clustered_variance`, whose own variance is estimated from the fourth moments.
+
+    Near an AUC of 1 a few patients make up nearly all of the variance, so it is known less well than their number says.
+    NaN where the variance is 0.
+
+    References
+    ----------
+    F. Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 2, 1946.
+    W. Pan and M. Wall, Small-sample adjustments in using the sandwich variance estimator in generalized estimating
+    equations, Statistics in Medicine 21, 2002.
+    """
+    truth, placed, patients = np.asarray(truth) == 1, np.asarray(placed, np.float64), np.asarray(patients)
+    off, variances, errors = placed - placed[truth].mean(), [], []
+    for part in (truth, ~truth):
+        squares = (patient_sums(off[part] / part.sum(), patients[part])) ** 2
+        count, total = len(squares), squares.sum()
+        variances.append(total)
+        # That of the variance: by fourth moments, or where these are small as of a normal distribution.
+        errors.append(max(np.sum(squares**2) - total**2 / count, 2 * total**2 / (count - 1)))
+    return float(2 * np.sum(variances) ** 2 / np.sum(errors)) if np.sum(errors) > 0 else float("nan")
+
+
 def auc_variance(truth, score, patients) -> tuple[float, float]:
     """The AUC and its variance, patients counted as one."""
     placed = placements(truth, score)
@@ -51,9 +74,12 @@ def auc_variance(truth, score, patients) -> tuple[float, float]:
 def auc_interval(truth, score, patients) -> list[float] | None:
     """The 95 % interval of an AUC, within 0 and 1; None for fewer than two patients of a class.
 
-    It is symmetric in the log-odds of the AUC, which are nearer to normal than the AUC, with Student's t for the class
-    with fewer patients (Pepe, The statistical evaluation of medical tests for classification and prediction, 2003,
-    5.2). At an AUC of 1 it is Wilson's for as many patients.
+    It is symmetric in the log-odds of the AUC, which are nearer to normal than the AUC (Pepe, The statistical
+    evaluation of medical tests for classification and prediction, 2003, 5.2), with Student's t of `degrees_of_freedom`.
+    At an AUC of 1 it is Wilson's for as many patients as the class with fewer has.
     """
     fewest = fewest_patients(truth, patients)
-    return log_odds_interval(*auc_variance(truth, score, patients), fewest) if fewest > 1 else None
+    if fewest < 2:
+        return None
+    degrees = degrees_of_freedom(truth, placements(truth, score), patients)
+    return log_odds_interval(*auc_variance(truth, score, patients), fewest, degrees)

@@ -124,13 +124,13 @@ def jackknife_interval(metric, truth, probability, patients, bounded: bool = Tru
     return [float(value - half), float(value + half)]
 
 
-def log_odds_interval(value: float, variance: float, patients: int) -> list[float]:
+def log_odds_interval(value: float, variance: float, patients: int, degrees: float | None = None) -> list[float]:
     """The 95 % interval of a value between 0 and 1, symmetric in its log-odds.
 
-    Student's t is that for `patients`, those of the class with fewer. Where the variance says nothing, as at a value of
-    1, it is Wilson's interval for as many patients.
+    Student's t is that of `degrees` of freedom, else for `patients`, those of the class with fewer. Where the variance
+    says nothing, as at a value of 1, it is Wilson's interval for as many patients.
     """
     if not (0 < value < 1 and variance > 0):
         return wilson(value, variance, patients)
-    half = t.ppf(0.975, patients - 1) * np.sqrt(variance) / (value * (1 - value))
+    half = t.ppf(0.975, degrees or patients - 1) * np.sqrt(variance) / (value * (1 - value))
     return [float(expit(logit(value) - half)), float(expit(logit(value) + half))]
