@@ -10,9 +10,11 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 from files import write_dicom
@@ -21,6 +23,7 @@ from pydicom.dataset import Dataset
 from werkzeug.serving import make_server
 
 import mammo
+from mammo.core.files import write_atomically
 from mammo.datasets import _idc_series, cbis_ddsm, cmmd, download
 
 CODES = {"CC": "399162004", "MLO": "399368009"}
@@ -207,6 +210,11 @@ def test_which_series_of_cbis_ddsm_are_fetched(monkeypatch, tmp_path):
     assert few["PatientID"].tolist() == more["PatientID"].tolist()[: len(few)]
     assert set(few["PatientID"]) < set(masks["PatientID"])
     assert len(films) == 3103
+    tables = [cbis_ddsm._table(Path("nowhere"), "mass", split, False) for split in ("train", "test")]
+    patients = pd.concat(tables).groupby("patient_id").agg({"label": "max", "official_split": "min"})
+    drawn = patients.loc[more["PatientID"].str.extract(r"(P_\d+)")[0].unique()]
+    assert len(drawn) == 100
+    assert (drawn.value_counts() - patients.value_counts(normalize=True) * 100).abs().max() <= 1
 
 
 def test_too_much_is_refused_with_the_number(three, tmp_path, monkeypatch):
@@ -315,6 +323,18 @@ def test_killed_in_mid_file_the_same_call_goes_on(how, three, archive, tmp_path,
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_what_another_call_is_writing_stays(three, tmp_path, expected):
+    path = next(cmmd.download(tmp_path, patients=3).rglob("*.dcm"))
+    path.unlink()
+
+    def write(part):
+        part.write_bytes(b"begun")
+        assert total(cmmd.download(tmp_path, patients=3)) == expected
+        assert part.read_bytes() == b"begun"
+
+    write_atomically(path.with_name("other.dcm"), write)
+
+
 def test_two_calls_at_once(three, archive, tmp_path, expected):
     three.slow = 0.02
     both = [start(tmp_path, archive, three.url) for _ in range(2)]
@@ -348,6 +368,9 @@ def test_a_file_that_is_shorter_than_the_list_says_is_not_kept(three, tmp_path):
     """As from a proxy that states the length of what it sends, so that the connection itself is complete."""
     url = f"{three.url}/idc-open-data/short.dcm"
     three.s3.put_object(Bucket="idc-open-data", Key="short.dcm", Body=b"1234", ACL="public-read")
-    with download.tqdm(disable=True) as bar, pytest.raises(_idc_series.DamagedError, match="4 bytes instead of 5"):
+    moved = []
+    bar = SimpleNamespace(update=moved.append)
+    with pytest.raises(_idc_series.DamagedError, match="4 bytes instead of 5"):
         _idc_series._fetch_file(requests.Session(), url, tmp_path / "short.dcm", 5, bar, threading.Event())
     assert not list(tmp_path.iterdir())
+    assert moved == [4, -4], "the bar goes back"
