@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -195,6 +195,19 @@ def test_films_crops_and_masks_of_cbis_ddsm_are_read(three, archive, tmp_path):
     assert lesions["crop_path"].notna().all()
     assert lesions["mask_path"].notna().all()
     assert cbis_ddsm.manifest(tmp_path, partial=True)["split"].tolist() == ["train", "train", "test"]
+
+
+def test_which_patients_of_cmmd_are_fetched(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(cmmd, "fetch", lambda folder, series, *_: asked.append(series["PatientID"].tolist()))
+    for number in (100, 300):
+        cmmd.download(tmp_path, patients=number)
+    assert asked[0] == asked[1][:100]
+    labels = defaultdict(set)
+    for (patient, _), breast in cmmd._breasts(Path("nowhere")).items():
+        labels[patient].add(breast["label"])
+    share = sum("malignant" in of for of in labels.values()) / len(labels)
+    assert sum("malignant" in labels[patient] for patient in asked[1]) == pytest.approx(300 * share, abs=1)
 
 
 def test_which_series_of_cbis_ddsm_are_fetched(monkeypatch, tmp_path):
