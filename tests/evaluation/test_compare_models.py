@@ -53,6 +53,7 @@ def test_the_interval_holds_a_large_difference_of_few_patients():
         result = mammo.compare_models(*(rows.assign(probability=norm.cdf(each / 3)) for each in scores), resamples=2)
         low, high = result["delong_interval"]
         held.append(low <= 0.12 <= high)
+        assert (result["delong_p"] < 0.05) == (low > 0 or high < 0)
     assert 0.93 <= np.mean(held) <= 0.97
 
 
