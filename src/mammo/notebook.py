@@ -224,7 +224,7 @@ def _show_button(chosen: Upload, classifier) -> None:
         if not files:
             return
         chosen.keep(files)
-        button.value = type(button.value)()  # the patient's image must not be stored with the notebook
+        _empty(button)  # the patient's image must not be stored with the notebook
         if classifier is None:
             output.clear_output()
             with output:
@@ -261,3 +261,11 @@ def _files_of(value) -> list[tuple[str, bytes]]:
     if isinstance(value, dict):
         return [(name, bytes(entry["content"])) for name, entry in value.items()]
     return [(entry["name"], bytes(entry["content"])) for entry in value]
+
+
+def _empty(button) -> None:
+    if isinstance(button.value, dict):  # ipywidgets 7, whose value is read-only
+        button.data, button.metadata = [], []
+        button.set_trait("value", {})
+    else:
+        button.value = ()
