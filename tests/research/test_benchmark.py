@@ -41,10 +41,12 @@ def run(table, cache, tmp_path, monkeypatch):
 
 def test_one_command_gives_the_tables(run, tmp_path, capsys):
     found = run("--flips", "--breasts", "--by", "view", weights=["random"])
-    assert list(found["classifier"].unique()) == ["linear", "linear, flips"]
-    assert list(found["of"].unique()) == ["images", "CC", "MLO", "breasts"]
-    assert found.loc[found["of"] == "images", "cases"].tolist() == [32] * 3
-    assert found.loc[found["of"] == "breasts", "cases"].tolist() == [16] * 3
+    assert list(found["classifier"].unique()) == ["its share", "linear", "linear, flips"]
+    alone = found[(found["features"] == "view alone") & (found["of"] != "images")]
+    assert alone.set_index("of")["auc"].drop("breasts").tolist() == [0.5] * 3, "it knows the view alone"
+    assert list(found["of"].unique()) == ["images", "images, within view", "CC", "MLO", "breasts"]
+    assert found.loc[found["of"] == "images", "cases"].tolist() == [32] * 4
+    assert found.loc[found["of"] == "breasts", "cases"].tolist() == [16] * 4
     written = pd.read_csv(tmp_path / "out.csv")
     assert len(written) == len(found)
     np.testing.assert_allclose(written["auc"], found["auc"])
@@ -52,7 +54,13 @@ def test_one_command_gives_the_tables(run, tmp_path, capsys):
     pairs = pd.read_csv(tmp_path / "out_pairs.csv")
     assert len(lines) == 2 + len(found) + 2 + len(pairs)
     assert len({line.count("|") for line in lines[: 2 + len(found)]}) == 1
-    assert pairs["of"].tolist() == ["images", "CC", "MLO", "breasts"]  # radiomics and random share one classifier
+    assert pairs["of"].tolist() == [
+        "images",
+        "images, within view",
+        "CC",
+        "MLO",
+        "breasts",
+    ]  # radiomics and random share one classifier
     linear = found[found["classifier"] == "linear"].pivot_table(index="of", columns="features", values="auc")
     expected = (linear["radiomics"] - linear["ResNet50, random"])[pairs["of"]]
     np.testing.assert_allclose(pairs["difference"], expected)
@@ -95,7 +103,7 @@ def test_lesions_are_measured_instead_of_images(run):
 
 
 def test_subgroups_of_one_class_are_named_and_left_out(run, capsys):
-    assert set(run("--by", "lesion_type")["of"]) == {"images"}
+    assert set(run("--by", "lesion_type")["of"]) == {"images", "images, within lesion_type"}
     assert "Without lesion_type coarse calcifications: 0 patients of a class are too few" in capsys.readouterr().out
 
 
@@ -186,7 +194,8 @@ def test_micrographs_by_magnification(run, cache, tmp_path):
     """Folds by patient, a row for each magnification; no radiomics, which are of greys."""
     root = breakhis_replica(tmp_path, patients=16, pictures=1)
     found = run("--root", str(root), "--partial", "--by", "magnification", data="breakhis", weights=["random"])
-    assert found["of"].tolist() == ["images", "40", "100", "200", "400"]
-    assert found["cases"].tolist() == [64, 16, 16, 16, 16]
-    assert set(found["features"]) == {"ResNet50, random"}
-    assert found["auc"].min() > 0.9, "colour tells the classes apart"
+    assert set(found["features"]) == {"magnification alone", "ResNet50, random"}
+    of_network = found[found["features"] == "ResNet50, random"]
+    assert of_network["of"].tolist() == ["images", "images, within magnification", "40", "100", "200", "400"]
+    assert of_network["cases"].tolist() == [64, 64, 16, 16, 16, 16]
+    assert of_network["auc"].min() > 0.9, "colour tells the classes apart"

@@ -10,6 +10,7 @@ import mammo
 from mammo.research.cross_validation import (
     CVClassifier,
     CVScores,
+    GroupShareClassifier,
     LinearClassifier,
     average_scores,
     by_breast,
@@ -105,6 +106,14 @@ def test_views_are_combined_as_everywhere_else(scores):
     )
     with pytest.raises(mammo.MammoError, match="laterality"):
         by_breast(table.assign(laterality=None), scores)
+
+
+def test_what_a_column_alone_tells_is_learned_from_training_rows():
+    values = pd.Series(["a", "a", "a", "b", "b", "c", None])
+    classifier = GroupShareClassifier(values, [1, 1, 0, 0, 0, 1, 1], range(7)).fit(np.arange(5), seed=0)
+    share = 2 / 5  # of the five training rows
+    found = classifier.decision_function(np.arange(7))
+    np.testing.assert_allclose(found, [(2 + share) / 4] * 3 + [share / 3] * 2 + [share] * 2)
 
 
 def test_too_few_patients_are_refused():

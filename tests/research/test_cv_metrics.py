@@ -48,6 +48,19 @@ def test_the_auc_is_the_mean_over_the_folds_weighted_by_their_pairs(scores):
     assert found["specificity"] == pytest.approx(1 - predicted[TRUTH == 0].mean())
 
 
+def test_within_groups_nothing_is_gained_by_recognising_the_group(scores):
+    """One of two machines has nearly all cancers; a score that knows the machine alone is of no use within it."""
+    machine = np.where(np.random.default_rng(0).random(80) < 0.9, TRUTH, 1 - TRUTH)
+    knows = CVScores(np.where(scores.fold >= 0, machine[:, None], np.nan), scores.fold, scores.out_of_fold)
+    assert cv_metrics(TRUTH, knows, PATIENTS)["auc"] > 0.85
+    assert cv_metrics(TRUTH, knows, PATIENTS, within=machine)["auc"] == 0.5
+    assert auc_difference(TRUTH, scores, knows, PATIENTS, within=machine)["difference"] == pytest.approx(
+        cv_metrics(TRUTH, scores, PATIENTS, within=machine)["auc"] - 0.5
+    )
+    same = np.zeros(80, int)
+    assert cv_metrics(TRUTH, scores, PATIENTS, within=same) == cv_metrics(TRUTH, scores, PATIENTS)
+
+
 def test_scores_of_different_folds_are_not_compared(scores):
     """Each fold's model may have a scale and an origin of its own."""
     moved = CVScores(scores.score * 3 + 10.0 * scores.fold, scores.fold, scores.out_of_fold)

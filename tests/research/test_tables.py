@@ -41,21 +41,18 @@ def test_a_subgroup_with_too_few_patients_is_named(capsys):
 
 
 def test_a_subgroup_is_measured_on_its_own_rows(scores):
-    rows = list(
-        metric_rows(
-            cv_metrics, TABLE, [scores["good"]], breasts=False, masks=subgroup_masks(TABLE, "view", np.arange(96))
-        )
-    )
-    assert [(row["of"], row["cases"]) for row in rows] == [("images", 96), ("CC", 48), ("MLO", 48)]
+    masks = subgroup_masks(TABLE, "view", np.arange(96))
+    rows = list(metric_rows(cv_metrics, TABLE, [scores["good"]], breasts=False, masks=masks, by="view"))
+    found = [(row["of"], row["cases"]) for row in rows]
+    assert found == [("images", 96), ("images, within view", 96), ("CC", 48), ("MLO", 48)]
     line = markdown({"size": "2 x 2", "features": "good", "classifier": "linear"} | rows[0], COLUMNS)
     assert line.startswith(f"| 2 x 2 | good | linear | images | {rows[0]['auc']:.3f} (")
     assert line.count("|") == len(COLUMNS) + 1
 
 
 def test_two_networks_are_compared_with_the_same_classifier_only(scores):
-    rows = list(
-        difference_rows({("2 x 2", "linear"): scores, ("2 x 2", "cells"): {"good": scores["good"]}}, TABLE, False, {})
-    )
+    by_classifier = {("2 x 2", "linear"): scores, ("2 x 2", "cells"): {"good": scores["good"]}}
+    rows = list(difference_rows(by_classifier, TABLE, breasts=False, masks={}, by=None))
     assert [(row["classifier"], row["features"], row["minus"]) for row in rows] == [("linear", "good", "none")]
     low, high = rows[0]["difference_interval"]
     assert 0 < low < rows[0]["difference"] < high

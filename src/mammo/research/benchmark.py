@@ -15,8 +15,9 @@ prediction.
 
 A linear classifier is trained on radiomics (of mammograms only), and on the frozen features of each kind of weights.
 `--cells` adds the most suspicious cell (`mammo.research.lesion_cells`), `--fine-tune` mammo's own training,
-`--together` the mean of a network's classifiers at all sizes, those with flips where there are any. A second table has
-the differences of AUC between each two networks with the same classifier.
+`--together` the mean of a network's classifiers at all sizes, those with flips where there are any. `--by machine_id`
+adds rows for each machine, for pairs of images within one machine, and for what the machine alone tells: a model can
+gain by recognising it. A second table has the differences of AUC between each two networks with the same classifier.
 
 Both tables are printed and written as CSV. Frozen features and fine-tuned folds are cached: after Ctrl-C the same
 command goes on.
@@ -40,7 +41,14 @@ from mammo.data.image_loader import ImageLoader, in_batches
 from mammo.evaluation.combine_views import combine_views
 from mammo.models.resnet50 import build_model
 from mammo.research.benchmark_data import NAMES, load, located, make_folds, options_of
-from mammo.research.cross_validation import FOLDS, REPEATS, CVClassifier, LinearClassifier, cross_validate
+from mammo.research.cross_validation import (
+    FOLDS,
+    REPEATS,
+    CVClassifier,
+    GroupShareClassifier,
+    LinearClassifier,
+    cross_validate,
+)
 from mammo.research.frozen_features import (
     FineTunedClassifier,
     FlippedImages,
@@ -126,7 +134,7 @@ def run(settings: Settings) -> pd.DataFrame:
     masks = subgroup_masks(table, settings.by, tested)
     malignant, patients = class_indices(table)[tested].sum(), table["patient_id"][tested].nunique()
     print(f"{len(tested)} tested, {malignant} malignant, {patients} patients")
-    results, notes = Results(table, masks, settings.breasts, Path(settings.out)), []
+    results, notes = Results(table, masks, settings.by, settings.breasts, Path(settings.out)), []
     for size in settings.sizes:
         for features, name, classifier in classifiers(table, lesions, tuple(size), settings):
             scores = cross_validate(classifier, folds, len(table), f"{features}, {name}")
@@ -166,6 +174,8 @@ def classifiers(
     images = ImageLoader(table, size)
     flips = [images, FlippedImages(images)] if settings.flips else [images]
     channels = IMAGE_KINDS[images.image_kind]
+    if settings.by and size == tuple(settings.sizes[0]):
+        yield f"{settings.by} alone", "its share", GroupShareClassifier(table[settings.by], truth, patients)
     if channels == 1:
         batches = in_batches(images, np.arange(len(images)), 32, "radiomics")
         features = np.array([radiomics(x) for _, batch in batches for x in batch])
@@ -250,7 +260,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Settings:
     add("--cells", action="store_true", help="rows for the most suspicious cell, learned from located lesions")
     add("--together", action="store_true", help="rows for the mean of all classifiers of a network, at all sizes")
     add("--breasts", action="store_true", help="rows for both views of a breast combined")
-    add("--by", help="a column of the manifest: rows for each of its subgroups")
+    add("--by", help="a column of the manifest: rows for each subgroup, within them, and for the column alone")
     add("--folds", type=int, help=f"by patient ({FOLDS})")
     add("--repeats", type=int, help=f"of the folds ({REPEATS})")
     add("--seed", type=int, help="of the folds (0)")

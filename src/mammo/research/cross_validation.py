@@ -104,6 +104,32 @@ class LinearClassifier(CVClassifier):
         return self.pipeline_.decision_function(self.features[rows])
 
 
+class GroupShareClassifier(CVClassifier):
+    """What a column alone tells: the share of malignant images among the training rows with the same value.
+
+    Where it does well, a network can gain by recognising the value, such as the machine, instead of the disease.
+
+    Parameters
+    ----------
+    values : Series (rows,)
+        Of the column.
+    truth, patients : array_like (rows,)
+    """
+
+    def __init__(self, values: pd.Series, truth, patients):
+        super().__init__(truth, patients)
+        self.values = values.reset_index(drop=True).astype(str)
+
+    def fit(self, rows: np.ndarray, seed: int) -> GroupShareClassifier:
+        truth, self.share_ = pd.Series(self.truth[rows]), self.truth[rows].mean()
+        by_value = truth.groupby(self.values[rows].to_numpy())
+        self.shares_ = (by_value.sum() + self.share_) / (by_value.size() + 1)  # rare values are near the share of all
+        return self
+
+    def decision_function(self, rows: np.ndarray) -> np.ndarray:
+        return self.values[rows].map(self.shares_).fillna(self.share_).to_numpy()
+
+
 def patient_folds(truth, patients, folds: int = FOLDS, repeats: int = REPEATS, seed: int = 0) -> Folds:
     """Stratified folds by patient, several times.
 

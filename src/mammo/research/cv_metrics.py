@@ -30,7 +30,7 @@ def predicted_positive(truth, scores: CVScores, target: float = TARGET_SENSITIVI
     return positive
 
 
-def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TARGET_SENSITIVITY) -> dict:
+def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, target: float = TARGET_SENSITIVITY) -> dict:
     """AUC, sensitivity and specificity over all repeats, each with a 95 % interval.
 
     The intervals are for what classifiers trained in this way, on as many patients as a fold trains on, reach on
@@ -45,6 +45,8 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TA
     scores : CVScores
     among : ndarray of bool (rows,), optional
         Measure these rows only. The thresholds stay those of all.
+    within : ndarray of int (rows,), optional
+        The AUC compares images with the same number only, such as those of one machine.
     target : float
         Sensitivity at which thresholds are fixed.
 
@@ -68,7 +70,7 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TA
     every, truth, patients = np.asarray(truth), np.asarray(truth)[tested], np.asarray(patients)[tested]
     score, fold, malignant = scores.score[tested], scores.fold[tested], truth == 1
     instability = instability_of(ranks_in_folds(score, fold), scores.fold)
-    auc, order_terms = auc_terms(truth, score, fold)
+    auc, order_terms = auc_terms(truth, score, _comparable(fold, within, tested))
     positive = predicted_positive(every, scores, target)[tested]
     sensitivity, found_terms = share_terms(positive, malignant)
     specificity, cleared_terms = share_terms(~positive, ~malignant)
@@ -91,7 +93,7 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, target: float = TA
     return found
 
 
-def auc_difference(truth, first: CVScores, second: CVScores, patients, among=None) -> dict:
+def auc_difference(truth, first: CVScores, second: CVScores, patients, among=None, within=None) -> dict:
     """The AUC of the first classifier minus that of the second, on the same folds, as in `cv_metrics`.
 
     What makes an image hard for both cancels, image by image.
@@ -110,7 +112,8 @@ def auc_difference(truth, first: CVScores, second: CVScores, patients, among=Non
         raise MammoError("Only scores of the same folds can be compared. Give cross_validate the same folds for both.")
     tested = _tested(first, among)
     truth, patients, fold = np.asarray(truth)[tested], np.asarray(patients)[tested], first.fold[tested]
-    (one, terms), (other, other_terms) = (auc_terms(truth, s.score[tested], fold) for s in (first, second))
+    pairs = _comparable(fold, within, tested)
+    (one, terms), (other, other_terms) = (auc_terms(truth, s.score[tested], pairs) for s in (first, second))
     ranks = ranks_in_folds(first.score[tested], fold) - ranks_in_folds(second.score[tested], fold)
     variance = (1 + instability_of(ranks, first.fold)) * mean_variance(terms - other_terms, patients)
     half = Z * np.sqrt(variance)
@@ -119,6 +122,14 @@ def auc_difference(truth, first: CVScores, second: CVScores, patients, among=Non
 
 def _tested(scores: CVScores, among) -> np.ndarray:
     return (scores.fold >= 0).any(axis=1) & (True if among is None else among)
+
+
+def _comparable(fold, within, tested) -> np.ndarray:
+    """int (rows, repeats): equal where two images may be compared, of one fold and one group; -1 where none tests."""
+    if within is None:
+        return fold
+    group = np.asarray(within)[tested][:, None]
+    return np.where(fold < 0, -1, fold * (group.max() + 1) + group)
 
 
 def _roc_slope(truth, scores: CVScores, target: float, tested) -> float:

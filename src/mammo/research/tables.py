@@ -1,7 +1,7 @@
 """Rows of the benchmark's tables: metrics of each classifier, and differences between networks.
 
 masks = subgroup_masks(manifest, "density", tested)
-for row in metric_rows(cv_metrics, manifest, [scores], breasts=True, masks=masks):
+for row in metric_rows(cv_metrics, manifest, [scores], breasts=True, masks=masks, by="density"):
     print(markdown({"size": "224 x 224", "features": "radiomics", "classifier": "linear"} | row, COLUMNS))
 """
 
@@ -68,14 +68,19 @@ def subgroup_masks(table: pd.DataFrame, by: str | None, tested: np.ndarray) -> d
 
 
 def metric_rows(
-    measure: Callable, table: pd.DataFrame, scores: Sequence[CVScores], breasts: bool, masks: dict
+    measure: Callable, table: pd.DataFrame, scores: Sequence[CVScores], breasts: bool, masks: dict, by: str | None
 ) -> Iterator[dict]:
     """What `measure(truth, *scores, patients)` finds for all images, for each subgroup, and for breasts.
 
-    `measure` is `cv_metrics` with one item in `scores`, or `auc_difference` with two.
+    `measure` is `cv_metrics` with one item in `scores`, or `auc_difference` with two. With `by` there is a row whose
+    AUC compares images with the same value of this column only; `masks` has a row for each value.
     """
     truth, patients = class_indices(table), table["patient_id"].to_numpy()
-    yield {"of": "lesions" if "patch_size" in table else "images"} | measure(truth, *scores, patients)
+    images = "lesions" if "patch_size" in table else "images"
+    yield {"of": images} | measure(truth, *scores, patients)
+    if by is not None:
+        groups = pd.factorize(table[by].astype(str))[0]
+        yield {"of": f"{images}, within {by}"} | measure(truth, *scores, patients, within=groups)
     for name, among in masks.items():
         yield {"of": name} | measure(truth, *scores, patients, among=among)
     if breasts:
@@ -83,14 +88,15 @@ def metric_rows(
         yield {"of": "breasts"} | measure(class_indices(tables[0]), *combined, tables[0]["patient_id"].to_numpy())
 
 
-def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, masks: dict) -> Iterator[dict]:
+def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, masks: dict, by: str | None) -> Iterator[dict]:
     """Differences of AUC between each two networks with the same classifier and size.
 
     `scores` holds the CVScores by (size, classifier), then by features.
     """
     for (size, classifier), by_features in scores.items():
         for first, second in combinations(by_features, 2):
-            for row in metric_rows(auc_difference, table, [by_features[first], by_features[second]], breasts, masks):
+            pair = [by_features[first], by_features[second]]
+            for row in metric_rows(auc_difference, table, pair, breasts, masks, by):
                 yield {"size": size, "classifier": classifier, "features": first, "minus": second} | row
 
 
@@ -117,14 +123,16 @@ class Results:
         Manifest of the scored rows.
     masks : dict
         From `subgroup_masks`.
+    by : str or None
+        The column of the masks.
     breasts : bool
         Add rows for the views of a breast combined.
     out : Path
         The metrics, as CSV. The differences are written to the same name with `_pairs`.
     """
 
-    def __init__(self, table: pd.DataFrame, masks: dict, breasts: bool, out: Path):
-        self.table, self.masks, self.breasts, self.out = table, masks, breasts, out
+    def __init__(self, table: pd.DataFrame, masks: dict, by: str | None, breasts: bool, out: Path):
+        self.table, self.masks, self.by, self.breasts, self.out = table, masks, by, breasts, out
         self.rows: list[dict] = []
         self.scores: dict = defaultdict(dict)
         """CVScores by (size, classifier), then by features."""
@@ -134,7 +142,7 @@ class Results:
         if not self.rows:
             print(header(COLUMNS))
         self.scores[size, classifier][features] = scores
-        for row in metric_rows(cv_metrics, self.table, [scores], self.breasts, self.masks):
+        for row in metric_rows(cv_metrics, self.table, [scores], self.breasts, self.masks, self.by):
             self.rows.append({"size": size, "features": features, "classifier": classifier} | row)
             print(markdown(self.rows[-1], COLUMNS), flush=True)
         self._write(self.rows, self.out)
@@ -152,7 +160,7 @@ class Results:
 
     def add_differences(self) -> None:
         """Print and write the table of differences, where there are any."""
-        rows = list(difference_rows(self.scores, self.table, self.breasts, self.masks))
+        rows = list(difference_rows(self.scores, self.table, self.breasts, self.masks, self.by))
         if rows:
             print("", header(DIFFERENCE_COLUMNS), *(markdown(row, DIFFERENCE_COLUMNS) for row in rows), sep="\n")
             self._write(rows, self.out.with_stem(f"{self.out.stem}_pairs"))
