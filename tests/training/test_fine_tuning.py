@@ -1,5 +1,6 @@
 import os
 import re
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 import mammo
 from mammo.data import image_loader
@@ -50,6 +52,23 @@ def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
     assert changed_layers(before, weights_by_layer(fresh_model)) == set(HEAD)
     assert {"loss", "val_loss", "auc", "val_auc"} <= set(history)
     assert len(history["loss"]) == 2
+
+
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_no_training_leaves_its_variables_in_memory(fresh_model, demo, tmp_path, monkeypatch, step, interrupted):
+    """TensorFlow keeps the handles of a traced step's variables until Python ends."""
+    trained, fit = [], keras.Model.fit
+    monkeypatch.setattr(keras.Model, "fit", lambda net, *given, **more: [trained.append(net), fit(net, *given, **more)])
+    if interrupted:
+        interrupt(monkeypatch, after=1)
+    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+        step(fresh_model, demo, epochs=1, n_augmentations=0, cache=tmp_path)
+    (net,) = trained
+    values = [variable.value for variable in [*net.variables, *net.optimizer.variables]]
+    assert len(values) > 10
+    assert {tf.size(tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype)).numpy() for v in values} == {0}
+    assert all(np.isfinite(weights).all() for weights in fresh_model.get_weights())
 
 
 @pytest.mark.parametrize(("stages", "learned"), [(1, "5"), (5, "12345")])

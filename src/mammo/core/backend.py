@@ -60,7 +60,7 @@ found = {name: getattr(keras.config, name)() for name in SETTINGS}
 if found != SETTINGS:
     raise _refused(", ".join(f"{name} is {value}" for name, value in found.items() if value != SETTINGS[name]))
 
-__all__ = ["keras", "native_precision", "tf"]
+__all__ = ["keras", "native_precision", "release", "tf"]
 
 
 def native_precision() -> str:
@@ -79,3 +79,13 @@ def native_precision() -> str:
     known = Path("/proc/cpuinfo")  # elsewhere TensorFlow has no fast bfloat16
     words = set(known.read_text().split()) if known.is_file() else set()
     return "bfloat16" if words & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
+
+
+def release(net: keras.Model) -> None:
+    """Give back the memory of a compiled model's variables and of its optimizer's. The model is of no use afterwards.
+
+    TensorFlow never frees the step that `fit` traced, and with it the variables: some 0.4 GB for each ResNet50.
+    """
+    for variable in [*net.variables, *net.optimizer.variables]:
+        nothing = tf.zeros(0, variable.value.dtype)
+        tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=nothing)

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from tqdm.keras import TqdmCallback
 
-from mammo.core.backend import keras, native_precision
+from mammo.core.backend import keras, native_precision, release
 from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
@@ -101,8 +101,11 @@ def train_head(
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
     head = _compiled(copy_of_head(model), keras.optimizers.Adam(learning_rate, name="adam"), seed)
-    history = _fit(head, training, features, learning_rate, epochs, batch_size, patience, seed)
-    copy_weights(head, model)
+    try:
+        history = _fit(head, training, features, learning_rate, epochs, batch_size, patience, seed)
+        copy_weights(head, model)
+    finally:
+        release(head)
     return history
 
 
@@ -151,13 +154,18 @@ def fine_tune(
     steps = epochs * len(training.batches(training.features, "train", batch_size))
     part = unfreeze(copy_of_last_stages(model, training.precision, stages))
     part = _compiled(part, _adamw(learning_rate, steps, training.precision), seed)
-    start = part.evaluate(training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True)
-    history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
-    restored = not any(loss < start["loss"] for loss in history["val_loss"])
-    if restored:
-        print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
-    else:
-        copy_weights(part, model)
+    try:
+        start = part.evaluate(
+            training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True
+        )
+        history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
+        restored = not any(loss < start["loss"] for loss in history["val_loss"])
+        if restored:
+            print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
+        else:
+            copy_weights(part, model)
+    finally:
+        release(part)
     return history | {"restored": restored}
 
 
