@@ -16,6 +16,7 @@ from mammo.research.cross_validation import (
     by_breast,
     cross_validate,
     patient_folds,
+    shuffled_folds,
 )
 from mammo.research.cv_metrics import cv_metrics
 
@@ -149,3 +150,16 @@ def test_the_average_of_two_classifiers_is_better_than_either():
         found.append(cross_validate(LinearClassifier(seen, TRUTH, PATIENTS), folds, 80))
     one, other, both = (cv_metrics(TRUTH, each, PATIENTS)["auc"] for each in (*found, average_scores(found)))
     assert both > max(one, other)
+
+
+def test_shuffled_folds_are_stratified_and_differ():
+    patients = np.repeat(np.arange(50), 2)
+    truth = (patients % 5 < 2).astype(int)
+    seen = set()
+    for seed in range(5):
+        for train, test in shuffled_folds(truth, patients, 5, seed):
+            assert truth[test].sum() == 8, "40 % of 20"
+            assert len(test) == 20
+            assert not set(patients[train]) & set(patients[test])
+            seen.add(frozenset(test))
+    assert len(seen) == 25

@@ -8,7 +8,7 @@ No patient is in both the training and the test rows of a fold. `cv_metrics` mea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
@@ -72,8 +73,7 @@ class CVClassifier:
             NaN for each row that is not in `train`.
         """
         scores, inner = np.full(len(self.truth), np.nan), copy(self)
-        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        for learn, score in folds.split(train, self.truth[train], self.patients[train]):
+        for learn, score in shuffled_folds(self.truth[train], self.patients[train], FOLDS, seed):
             scores[train[score]] = inner.fit(train[learn], seed).decision_function(train[score])
         return scores
 
@@ -147,8 +147,18 @@ def patient_folds(truth, patients, folds: int = FOLDS, repeats: int = REPEATS, s
     fewest = min(len(set(patients[truth == label])) for label in (0, 1))
     if fewest < 2 * folds:
         raise MammoError(f"{fewest} patients of one class are too few for {folds} folds: {2 * folds} are needed.")
-    splitters = (StratifiedGroupKFold(folds, shuffle=True, random_state=seed + repeat) for repeat in range(repeats))
-    return [list(splitter.split(truth, truth, patients)) for splitter in splitters]
+    return [list(shuffled_folds(truth, patients, folds, seed + repeat)) for repeat in range(repeats)]
+
+
+def shuffled_folds(truth: np.ndarray, patients: np.ndarray, folds: int, seed: int) -> Iterator[tuple]:
+    """(train, test) rows of stratified folds by patient.
+
+    They are those of StratifiedGroupKFold with `shuffle`, which in scikit-learn 1.6 gives folds that are not
+    stratified: it shuffles the patients' labels, but not the patients.
+    """
+    group = np.unique(patients, return_inverse=True)[1]
+    order = check_random_state(seed).permutation(group.max() + 1)
+    return StratifiedGroupKFold(folds).split(truth, truth, np.argsort(order)[group])
 
 
 def cross_validate(classifier: CVClassifier, folds: Folds, n_rows: int, title: str = "folds") -> CVScores:

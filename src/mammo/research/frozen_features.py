@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from mammo.core.backend import keras, native_precision, without_stderr
 from mammo.core.files import read_arrays, write_arrays
@@ -26,7 +25,7 @@ from mammo.data.image_loader import ImageLoader
 from mammo.evaluation.calibration import log_odds
 from mammo.models.resnet50 import FEATURES, LAST_CONVOLUTION
 from mammo.models.saved_model import image_size_of
-from mammo.research.cross_validation import FOLDS, CVClassifier
+from mammo.research.cross_validation import FOLDS, CVClassifier, shuffled_folds
 from mammo.training import fine_tuning
 from mammo.training.feature_cache import FeatureCache, iterate_batches, mark_used, model_digest
 from mammo.training.frozen_backbone import STAGES, copy_of_last_stages, frozen_features, frozen_stages
@@ -149,8 +148,7 @@ class FineTunedClassifier(CVClassifier):
 
     def fit(self, rows: np.ndarray, seed: int) -> FineTunedClassifier:
         """Choose the validation part. The training starts when a score is needed that is not in the cache."""
-        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        learn, validation = next(folds.split(rows, self.truth[rows], self.patients[rows]))
+        learn, validation = next(shuffled_folds(self.truth[rows], self.patients[rows], FOLDS, seed))
         self.learn_, self.validation_, self.network_ = rows[learn], rows[validation], None
         self.restored.append(False)
         return self
