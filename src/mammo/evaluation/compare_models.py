@@ -1,6 +1,6 @@
 """Two models on the same patients: is one better, or was it luck?
 
-mammo.compare(mammo.predict_manifest(model, manifest), mammo.predict_manifest(other, manifest))
+mammo.compare_models(mammo.predict_manifest(model, manifest), mammo.predict_manifest(other, manifest))
 """
 
 from __future__ import annotations
@@ -12,23 +12,32 @@ from sklearn.metrics import roc_auc_score
 
 from mammo.core.errors import MammoError
 from mammo.core.manifest import PATCH, class_indices, rows_in_split
-from mammo.evaluation.bootstrap import RESAMPLES, resampled
 from mammo.evaluation.delong import clustered_variance, degrees_of_freedom, placements
-from mammo.evaluation.metrics import auc
 from mammo.evaluation.operating_point import probabilities
 
 
-def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0) -> dict:
-    """The AUC of a minus that of b on the test images, its 95 % interval and two-sided p value, in two ways.
+def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame) -> dict:
+    """The AUC of a minus that of b on the test images, its 95 % interval and two-sided p value, by DeLong's method.
 
-    Both are manifests with a column `probability`, of the same images. By DeLong: the placements of both models are
-    subtracted image by image, so what an image does to both cancels, and summed over each patient; the quantile is
-    Student's t (`mammo.evaluation.delong`).
-    By bootstrap: patients are drawn, the same ones for both models; p is twice the share of draws on the far side of 0
-    (with one draw added: Davison and Hinkley, Bootstrap methods and their application, 1997, 4.2). How often p is below
-    0.05 between equally good models, and how often the intervals hold the true difference, is in docs/evaluation.md.
-    Returns a dict that fits into JSON; what DeLong cannot say, as of a model and itself, is None. Raises MammoError
-    where images, labels or patients differ.
+    The placements of both models are subtracted image by image, so what an image does to both cancels, and summed over
+    each patient; the quantile is Student's t (`mammo.evaluation.delong`). How often p is below 0.05 between equally
+    good models, and how often the interval holds the true difference, is in docs/evaluation.md.
+
+    Parameters
+    ----------
+    scored_a, scored_b : DataFrame
+        Manifests of the same images with a column `probability`, as `predict_manifest` returns them.
+
+    Returns
+    -------
+    dict
+        `auc_a`, `auc_b`, `difference`, `interval`, `p`, `images` and `patients`; fits into JSON. Interval and p are
+        None where every image has the same difference, as of a model and itself.
+
+    Raises
+    ------
+    MammoError
+        Where images, labels or patients differ, or a class has a single patient.
     """
     a, b = _same_images(rows_in_split(scored_a, "test"), rows_in_split(scored_b, "test"))
     truth, patients = class_indices(a), a["patient_id"].to_numpy()
@@ -43,24 +52,16 @@ def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame, resamples: in
         )
     degrees = degrees_of_freedom(truth, placed, patients)
     error = float(np.sqrt(variance))  # 0 where every image has the same difference, as between twins
-    draws = resampled(_difference, truth, both, patients, resamples, seed)
     half = float(t.ppf(0.975, degrees)) * error
-    far = min((draws <= 0).sum(), (draws >= 0).sum())
     return {
         "auc_a": auc_a,
         "auc_b": auc_b,
         "difference": difference,
-        "delong_interval": [difference - half, difference + half] if error > 0 else None,
-        "delong_p": float(2 * t.sf(abs(difference) / error, degrees)) if error > 0 else None,
-        "bootstrap_interval": np.quantile(draws, [0.025, 0.975]).tolist(),
-        "bootstrap_p": float(min(1, 2 * (far + 1) / (len(draws) + 1))),
+        "interval": [difference - half, difference + half] if error > 0 else None,
+        "p": float(2 * t.sf(abs(difference) / error, degrees)) if error > 0 else None,
         "images": len(a),
         "patients": int(a["patient_id"].nunique()),
     }
-
-
-def _difference(truth, both, weight) -> np.ndarray:
-    return auc(truth, both[:, 0], weight) - auc(truth, both[:, 1], weight)
 
 
 def _same_images(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
