@@ -15,7 +15,7 @@ from mammo.data import image_loader
 from mammo.models.resnet50 import HEAD
 from mammo.training import checkpoint
 from mammo.training.checkpoint import Checkpoint
-from mammo.training.feature_batches import FeatureBatches, class_weights
+from mammo.training.feature_batches import FeatureBatches, TrainingData, class_weights
 
 pytestmark = pytest.mark.training
 
@@ -57,14 +57,18 @@ def test_the_head_learns_and_the_backbone_stays(fresh_model, demo):
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_no_training_leaves_its_variables_in_memory(fresh_model, demo, tmp_path, monkeypatch, step, interrupted):
-    """TensorFlow keeps the handles of a traced step's variables until Python ends."""
+    """TensorFlow keeps the handles of a traced step's variables, and the batches, until Python ends."""
     trained, fit = [], keras.Model.fit
+    given, batches = [], TrainingData.batches
+    monkeypatch.setattr(TrainingData, "batches", lambda *args: given.append(batches(*args)) or given[-1])
     monkeypatch.setattr(keras.Model, "fit", lambda net, *given, **more: [trained.append(net), fit(net, *given, **more)])
     if interrupted:
         interrupt(monkeypatch, after=1)
     with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
         step(fresh_model, demo, epochs=1, n_augmentations=0, cache=tmp_path)
     (net,) = trained
+    assert len(given) > 1
+    assert {kept.features for kept in given} == {None}, "the frozen network is kept with them"
     values = [variable.value for variable in [*net.variables, *net.optimizer.variables]]
     assert len(values) > 10
     assert {tf.size(tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype)).numpy() for v in values} == {0}

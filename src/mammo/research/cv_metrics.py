@@ -34,9 +34,7 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, targe
     """AUC, sensitivity and specificity over all repeats, each with a 95 % interval.
 
     The intervals are for what classifiers trained in this way, on as many patients as a fold trains on, reach on
-    average on new patients: that other training patients would give other classifiers is included. How, and how often
-    the intervals hold the true value in simulations, is in docs/evaluation.md.
-
+    average on new patients: that other training patients would give other classifiers is included (docs/evaluation.md).
     Two folds are two models, so the AUC compares images of the same fold only.
 
     Parameters

@@ -44,6 +44,10 @@ class FeatureBatches(keras.utils.PyDataset):
         if isinstance(self.features, AugmentedImages):
             self.features.set_epoch(epoch)
 
+    def close(self) -> None:
+        """Let go of the features and the frozen network: TensorFlow keeps the batches of `fit` until Python ends."""
+        self.features = None
+
     def __len__(self) -> int:
         return -(-len(self.items) // self.batch_size)
 

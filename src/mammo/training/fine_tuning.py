@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -151,13 +152,12 @@ def fine_tune(
     if stages > STAGES:
         raise MammoError(f"stages is {stages!r}. ResNet50 has {STAGES}.")
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision), stages)
-    steps = epochs * len(training.batches(training.features, "train", batch_size))
+    steps = epochs * -(-np.count_nonzero(training.splits == "train") // batch_size)
     part = unfreeze(copy_of_last_stages(model, training.precision, stages))
     part = _compiled(part, _adamw(learning_rate, steps, training.precision), seed)
     try:
-        start = part.evaluate(
-            training.batches(training.features, "validation", batch_size), verbose=0, return_dict=True
-        )
+        with closing(training.batches(training.features, "validation", batch_size)) as validation:
+            start = part.evaluate(validation, verbose=0, return_dict=True)
         history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
         restored = not any(loss < start["loss"] for loss in history["val_loss"])
         if restored:
@@ -238,15 +238,16 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
     order = keras.callbacks.LambdaCallback(on_epoch_begin=train.set_epoch)
     bar = TqdmCallback(epochs, verbose=0, desc="training", initial=done)
     begun = time.perf_counter()
-    net.fit(
-        train,
-        validation_data=training.batches(features, "validation", batch_size),
-        initial_epoch=done,
-        epochs=epochs,
-        callbacks=[order, stopping, checkpoint, bar, keras.callbacks.TerminateOnNaN()],
-        shuffle=False,
-        verbose=0,
-    )
+    with closing(train), closing(training.batches(features, "validation", batch_size)) as validation:
+        net.fit(
+            train,
+            validation_data=validation,
+            initial_epoch=done,
+            epochs=epochs,
+            callbacks=[order, stopping, checkpoint, bar, keras.callbacks.TerminateOnNaN()],
+            shuffle=False,
+            verbose=0,
+        )
     checkpoint.finish()
     _say_who_waits(train.seconds / (time.perf_counter() - begun))
     _say_if_no_number(checkpoint.history, learning_rate)

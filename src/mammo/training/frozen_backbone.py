@@ -24,7 +24,8 @@ EXACT = (*PIXEL_LAYERS, *HEAD)  # pixels, and the head, stay float32
 def frozen_stages(model: keras.Model, precision: str, learning: int = 1) -> keras.Model:
     """Model inputs -> what the last `learning` stages compute with, float32."""
     if learning == STAGES:
-        return keras.Model(model.input, keras.layers.Identity(dtype="float32")(model.input))
+        image = keras.Input(model.input.shape[1:], name=model.input.name)  # not the model's own: it would be kept
+        return keras.Model(image, keras.layers.Identity(dtype="float32")(image))
     part = _folded(keras.Model(model.input, _cut(model, learning)), model.input.shape[1:], precision)
     stride = 2 if _strided(learning) else 1
     thinned = keras.layers.MaxPooling2D(1, strides=stride, dtype="float32")(part.output)
