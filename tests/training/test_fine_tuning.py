@@ -82,7 +82,7 @@ def test_fine_tuning_changes_the_last_stages_and_no_batchnorm(fresh_model, tmp_p
     for path in table.path[table.split == "test"]:
         Path(path).unlink()
     mammo.train_head(fresh_model, table, epochs=1, n_augmentations=0)
-    at_the_start, evaluate = [{"loss": np.inf}], keras.Model.evaluate  # so that any epoch is better
+    at_the_start, evaluate = [{"auc": -1.0}], keras.Model.evaluate  # so that it is kept
     monkeypatch.setattr(
         keras.Model,
         "evaluate",
@@ -263,17 +263,40 @@ def test_the_loss_that_trains_and_the_loss_that_stops_are_weighted_alike(fresh_m
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_training_stops_when_the_patience_is_used_up(fresh_model, demo, patience):
+def test_the_heads_training_stops_when_the_patience_is_used_up(fresh_model, demo, patience):
     """At a rate of 0 no epoch is better than the first."""
     options = {"epochs": 9, "patience": patience, "n_augmentations": 0, "learning_rate": 0.0}
     assert len(mammo.train_head(fresh_model, demo, **options)["loss"]) == 1 + patience
-    tuned = mammo.fine_tune(fresh_model, demo, stages=1, **options)
-    assert len(tuned["loss"]) == 1 + patience
-    assert tuned["restored"], "the start is measured with the same loss"
 
 
-@pytest.mark.parametrize("step", STEPS[:2], ids=NAMES[:2])
-@pytest.mark.parametrize("name", ["epochs", "patience", "batch_size"])
+def test_fine_tuning_runs_all_epochs_and_keeps_the_last(fresh_model, demo, monkeypatch):
+    """... though the validation loss rises, as long as the classes are told apart no worse."""
+    trained, fit = [], keras.Model.fit
+
+    def rising(net, *given, **more):
+        inner = Checkpoint.on_epoch_end
+
+        def worse(self, epoch, logs=None):
+            logs |= {"val_loss": 1.0 + epoch, "val_auc": 1.0}
+            inner(self, epoch, logs)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Checkpoint, "on_epoch_end", worse)
+            fit(net, *given, **more)
+        trained.append(net.get_layer("conv5_block3_3_conv").get_weights())
+
+    monkeypatch.setattr(keras.Model, "fit", rising)
+    tuned = mammo.fine_tune(fresh_model, demo, stages=1, epochs=4, n_augmentations=0)
+    assert tuned["val_loss"] == [1, 2, 3, 4]
+    assert not tuned["restored"]
+    for kept, last in zip(fresh_model.get_layer("conv5_block3_3_conv").get_weights(), trained[0], strict=True):
+        np.testing.assert_array_equal(kept, last)
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [(step, name) for step in STEPS[:2] for name in ("epochs", "batch_size")] + [(STEPS[0], "patience")],
+)
 def test_settings_that_would_train_nothing_are_refused(model, demo, step, name):
     for value in (0, -1):
         with pytest.raises(mammo.MammoError, match=f"{name} is {value}. Set it to 1 or more"):
@@ -326,6 +349,19 @@ def test_fine_tuning_that_does_not_help_is_undone(fresh_model, demo, capsys):
     assert "left as it was" in capsys.readouterr().out
 
 
+def test_fine_tuning_whose_loss_becomes_no_number_is_undone(fresh_model, demo, capsys, monkeypatch):
+    before, inner = weights_by_layer(fresh_model), Checkpoint.on_epoch_end
+
+    def broken(self, epoch, logs=None):
+        inner(self, epoch, logs | {"val_auc": 1.0, "loss": np.nan if epoch == 1 else 0.5})
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", broken)
+    assert mammo.fine_tune(fresh_model, demo, stages=1, epochs=2, n_augmentations=0)["restored"]
+    assert not changed_layers(before, weights_by_layer(fresh_model))
+    assert "not a number in epoch 2" in (said := capsys.readouterr().out)
+    assert "the model is left as it was before" in said
+
+
 @pytest.mark.parametrize("stages", [0, 6])
 def test_stages_that_the_network_does_not_have_are_refused(model, demo, stages):
     with pytest.raises(mammo.MammoError, match=f"stages is {stages}"):
@@ -341,7 +377,7 @@ def test_the_learning_rate_rises_and_falls(fresh_model, demo, monkeypatch):
             super().__init__(on_epoch_end=lambda *_: rates.append(float(self.model.optimizer.learning_rate)))
 
     monkeypatch.setattr(keras.callbacks, "TerminateOnNaN", Spy)
-    options = {"n_augmentations": 0, "learning_rate": 1e-6, "batch_size": 64, "patience": 10}
+    options = {"n_augmentations": 0, "learning_rate": 1e-6, "batch_size": 64}
     mammo.fine_tune(fresh_model, demo, stages=1, epochs=10, **options)
     assert len(rates) == 10
     assert rates[0] == max(rates) == pytest.approx(1e-6)

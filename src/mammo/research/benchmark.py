@@ -146,7 +146,7 @@ def run(settings: Settings) -> pd.DataFrame:
         results.add_averages("flips" if settings.flips else "")
     results.add_differences()
     if notes:
-        print("\nFine-tuning is undone in a fold where it does not lower the validation loss.", *notes, sep="\n")
+        print("\nFine-tuning is undone in a fold where it lowers the validation AUC.", *notes, sep="\n")
     return pd.DataFrame(results.rows)
 
 

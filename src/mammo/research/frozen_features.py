@@ -122,7 +122,7 @@ class FineTunedClassifier(CVClassifier):
     Attributes
     ----------
     restored : list of bool
-        Of each fold: whether fine-tuning did not lower the validation loss and was undone.
+        Of each fold: whether fine-tuning lowered the validation AUC and was undone.
     """
 
     def __init__(

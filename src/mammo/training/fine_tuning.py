@@ -4,9 +4,10 @@
     head = mammo.train_head(model, manifest)
     tuned = mammo.fine_tune(model, manifest)
 
-Both take the manifest with its `split` column, learn from `train`, stop by `validation`, and never open `test`. They
-change the model in place and return its history: a dict of lists, one value an epoch. The loss of both splits is
-weighted by class (`feature_batches.class_weights`): what stops the training is what trains.
+Both take the manifest with its `split` column, learn from `train`, and never open `test`. The loss of `validation`
+stops the head's training; fine-tuning is undone where it lowers the AUC there. Both change the model in place and
+return its history: a dict of lists, one value an epoch. The loss of both splits is weighted by class
+(`feature_batches.class_weights`): what stops the training is what trains.
 
 What stays frozen runs once: its features of each image and of its augmentations are cached on disk (`feature_cache`),
 and `model.fit` trains on them. Where every convolution learns, the prepared images are cached instead, and augmented
@@ -44,7 +45,7 @@ from mammo.training.frozen_backbone import (
     frozen_stages,
 )
 
-RECIPE = 3  # raise it whenever the same images and settings would be trained otherwise
+RECIPE = 4  # raise it whenever the same images and settings would be trained otherwise
 WARM_UP = 0.1  # of the steps of fine-tuning: the rate rises, then falls as a cosine
 WEIGHT_DECAY = 1e-3
 
@@ -103,7 +104,9 @@ def train_head(
     features.compute("last stage, frozen")
     head = _compiled(copy_of_head(model), keras.optimizers.Adam(learning_rate, name="adam"), seed)
     try:
-        history = _fit(head, training, features, learning_rate, epochs, batch_size, patience, seed)
+        stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
+        history = _fit(head, training, features, learning_rate, epochs, batch_size, stopping, seed)
+        _say_if_no_number(history, learning_rate, "the best epoch before it is kept")
         copy_weights(head, model)
     finally:
         release(head)
@@ -118,7 +121,6 @@ def fine_tune(
     learning_rate: float = 5e-5,
     n_augmentations: int = 3,
     batch_size: int = 16,
-    patience: int = 3,
     seed: int = 0,
     cache=None,
     precision: str | None = None,
@@ -126,8 +128,9 @@ def fine_tune(
     """Train the convolutions of the last `stages` together with the head.
 
     AdamW; over the first tenth of the steps the learning rate rises to `learning_rate`, then it falls as a cosine [1]_.
-    BatchNorm stays in inference mode: batches are too small for its statistics. Other parameters and errors are those
-    of `train_head`.
+    BatchNorm stays in inference mode: batches are too small for its statistics. All epochs are run, and the last one is
+    kept: the validation loss rises where the model grows too sure, which calibration mends, while it still learns to
+    tell the classes apart (docs/fine_tuning_study.md). Other parameters and errors are those of `train_head`.
 
     Parameters
     ----------
@@ -141,14 +144,14 @@ def fine_tune(
     Returns
     -------
     dict
-        As of `train_head`, and `restored`: True where no epoch has a lower validation loss than the model at the start.
-        The model is then left as it was, and a line says so.
+        As of `train_head`, and `restored`: True where the validation AUC is lower after the last epoch than before the
+        first, or the loss was not a number. The model is then left as it was, and a line says so.
 
     References
     ----------
     .. [1] I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
     """
-    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience, stages=stages)
+    _check_settings(epochs=epochs, batch_size=batch_size, stages=stages)
     if stages > STAGES:
         raise MammoError(f"stages is {stages!r}. ResNet50 has {STAGES}.")
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision), stages)
@@ -158,11 +161,14 @@ def fine_tune(
     try:
         with closing(training.batches(training.features, "validation", batch_size)) as validation:
             start = part.evaluate(validation, verbose=0, return_dict=True)
-        history = _fit(part, training, training.features, learning_rate, epochs, batch_size, patience, seed)
-        restored = not any(loss < start["loss"] for loss in history["val_loss"])
-        if restored:
-            print("Fine-tuning did not lower the validation loss; the model is left as it was before.")
-        else:
+        never = keras.callbacks.EarlyStopping("val_loss", patience=epochs)  # the rate falls to the end of the epochs
+        history = _fit(part, training, training.features, learning_rate, epochs, batch_size, never, seed)
+        _say_if_no_number(history, learning_rate, "the model is left as it was before")
+        lower = history["val_auc"][-1] < start["auc"]
+        restored = bool(lower or not np.isfinite([history["loss"], history["val_loss"]]).all())
+        if lower:
+            print("Fine-tuning lowered the validation AUC; the model is left as it was before.")
+        if not restored:
             copy_weights(part, model)
     finally:
         release(part)
@@ -226,13 +232,12 @@ def _compiled(net: keras.Model, optimizer: keras.optimizers.Optimizer, seed: int
     return net
 
 
-def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_size, patience, seed) -> dict:
-    """Train `net` on cached features; stop by validation loss and go back to the best epoch."""
+def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_size, stopping, seed) -> dict:
+    """Train `net` on cached features, until `stopping` stops it."""
     train = training.batches(features, "train", batch_size, seed)
     settings = [RECIPE, keras.__version__, *features.keys, *training.labels, *training.splits, model_digest(net)]
-    settings += [net.optimizer.get_config(), batch_size, patience, seed]
+    settings += [net.optimizer.get_config(), batch_size, stopping.patience, seed]
     name = hashlib.sha256(" ".join(map(str, settings)).encode()).hexdigest()
-    stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     checkpoint = Checkpoint(training.folder / "runs" / name, stopping, features.paths)
     done = checkpoint.restore(net, epochs)
     order = keras.callbacks.LambdaCallback(on_epoch_begin=train.set_epoch)
@@ -250,7 +255,6 @@ def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_siz
         )
     checkpoint.finish()
     _say_who_waits(train.seconds / (time.perf_counter() - begun))
-    _say_if_no_number(checkpoint.history, learning_rate)
     return checkpoint.history
 
 
@@ -260,7 +264,7 @@ def _say_who_waits(share: float) -> None:
     print(f"Preparing batches took {share:.0%} of the training time: {waits}.")
 
 
-def _say_if_no_number(history: dict, learning_rate: float) -> None:
+def _say_if_no_number(history: dict, learning_rate: float, then: str) -> None:
     finite = np.isfinite(history["loss"]) & np.isfinite(history["val_loss"])
     if finite.all():
         return
@@ -268,4 +272,4 @@ def _say_if_no_number(history: dict, learning_rate: float) -> None:
     problem = f"The loss was not a number in epoch {epoch} at a learning rate of {learning_rate:g}"
     if epoch == 1:
         raise MammoError(f"{problem}. The model is left as it was before. Choose a lower learning_rate.")
-    print(f"{problem}: training stopped there, and the best epoch before it is kept. Choose a lower learning_rate.")
+    print(f"{problem}: training stopped there, and {then}. Choose a lower learning_rate.")
