@@ -210,7 +210,7 @@ def leakage(pairs: dict, title: str, measure: str = "AUC") -> Figure:
     axis.axvline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
     axis.text(0.5, len(pairs) - 0.53, " chance", color=NEUTRAL, fontsize=9, va="bottom")
     axis.set_yticks(range(len(pairs)), list(pairs))
-    axis.set(xlabel=f"{measure}, 95 % interval", ylim=(len(pairs) - 0.5, -0.65), xlim=(0.25, 1.05))
+    axis.set(xlabel=f"{measure}, 95 % interval (patients resampled)", ylim=(len(pairs) - 0.5, -0.65), xlim=(0.25, 1.05))
     axis.set_title(title, loc="left")
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right", "left"]].set_visible(False)
