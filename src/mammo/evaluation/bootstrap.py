@@ -38,7 +38,7 @@ def bootstrap(metric, truth, probability, patients, resamples: int = RESAMPLES, 
 
     Draws without both classes are left out, since most metrics need both, and so are those in which the metric has no
     value (NaN). Near 0 and 1, and with few patients, a percentile interval is too short: for single metrics there are
-    `delong` and `intervals`. This one is for curves.
+    `delong` and `intervals`. This one is for curves and for differences.
 
     Parameters
     ----------

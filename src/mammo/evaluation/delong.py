@@ -67,8 +67,7 @@ def degrees_of_freedom(truth, placed, patients) -> float:
 
 def auc_variance(truth, score, patients) -> tuple[float, float]:
     """The AUC and its variance, patients counted as one."""
-    placed = placements(truth, score)
-    return float(placed[np.asarray(truth) == 1].mean()), clustered_variance(truth, placed, patients)
+    return _auc_of(truth, placed := placements(truth, score)), clustered_variance(truth, placed, patients)
 
 
 def auc_interval(truth, score, patients) -> list[float] | None:
@@ -81,5 +80,11 @@ def auc_interval(truth, score, patients) -> list[float] | None:
     fewest = fewest_patients(truth, patients)
     if fewest < 2:
         return None
-    degrees = degrees_of_freedom(truth, placements(truth, score), patients)
-    return log_odds_interval(*auc_variance(truth, score, patients), fewest, degrees)
+    placed = placements(truth, score)
+    variance, degrees = (measure(truth, placed, patients) for measure in (clustered_variance, degrees_of_freedom))
+    return log_odds_interval(_auc_of(truth, placed), variance, fewest, degrees)
+
+
+def _auc_of(truth, placed) -> float:
+    """The AUC is the mean placement of the malignant images."""
+    return float(placed[np.asarray(truth) == 1].mean())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammo.evaluation.calibration import check_scored
+from mammo.evaluation.calibration import check_scored, expit
 from mammo.evaluation.conformal import conformal_limit
 
 COVERAGE = 0.9
@@ -80,6 +80,6 @@ def fit_prediction_sets(truth, probability, patients, coverage: float = COVERAGE
 
 def shifted(probability: float, by: float) -> float:
     """A probability whose log-odds are higher by `by`; 0 and 1 stay."""
-    from scipy.special import expit, logit  # a prediction needs neither
+    from scipy.special import logit  # a prediction does not need it
 
     return float(expit(logit(probability) + by))

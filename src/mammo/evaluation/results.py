@@ -89,8 +89,6 @@ def _main_clauses(warnings: Sequence[str]) -> str:
     """What the first warning says, up to its first colon, semicolon or full stop, and how many there are besides."""
     first, others = re.split(r"[.:;](?:\s|$)", warnings[0], maxsplit=1)[0], len(warnings) - 1
     first = first[:1].lower() + first[1:]
-    return (
-        f"{first}, and there {'is' if others == 1 else 'are'} {others} more warning{'s'[: others - 1]}"
-        if others
-        else first
-    )
+    if not others:
+        return first
+    return f"{first}, and there {'is 1 more warning' if others == 1 else f'are {others} more warnings'}"

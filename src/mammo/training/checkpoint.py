@@ -84,7 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
         parts = {
             "model": model.get_weights(),
             "optimizer": [variable.numpy() for variable in model.optimizer.variables],
-            "best": stopping.best_weights or model.get_weights(),
+            "best": stopping.best_weights or [],  # none where the last epoch is kept
         }
         state = {
             "history": self.history,

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from tqdm.keras import TqdmCallback
 
-from mammo.core.backend import keras, native_precision, release
+from mammo.core.backend import keras, native_precision, released
 from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
@@ -102,14 +102,12 @@ def train_head(
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
-    head = _compiled(copy_of_head(model), keras.optimizers.Adam(learning_rate, name="adam"), seed)
-    try:
+    optimizer = keras.optimizers.Adam(learning_rate, name="adam")
+    with released(_compiled(copy_of_head(model), optimizer, seed)) as head:
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
         history = _fit(head, training, features, learning_rate, epochs, batch_size, stopping, seed)
         _say_if_no_number(history, learning_rate, "the best epoch before it is kept")
         copy_weights(head, model)
-    finally:
-        release(head)
     return history
 
 
@@ -157,21 +155,14 @@ def fine_tune(
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision), stages)
     steps = epochs * -(-np.count_nonzero(training.splits == "train") // batch_size)
     part = unfreeze(copy_of_last_stages(model, training.precision, stages))
-    part = _compiled(part, _adamw(learning_rate, steps, training.precision), seed)
-    try:
+    with released(_compiled(part, _adamw(learning_rate, steps, training.precision), seed)):
         with closing(training.batches(training.features, "validation", batch_size)) as validation:
             start = part.evaluate(validation, verbose=0, return_dict=True)
         never = keras.callbacks.EarlyStopping("val_loss", patience=epochs)  # the rate falls to the end of the epochs
         history = _fit(part, training, training.features, learning_rate, epochs, batch_size, never, seed)
-        _say_if_no_number(history, learning_rate, "the model is left as it was before")
-        lower = history["val_auc"][-1] < start["auc"]
-        restored = bool(lower or not np.isfinite([history["loss"], history["val_loss"]]).all())
-        if lower:
-            print("Fine-tuning lowered the validation AUC; the model is left as it was before.")
+        restored = _is_worse(history, start["auc"], learning_rate)
         if not restored:
             copy_weights(part, model)
-    finally:
-        release(part)
     return history | {"restored": restored}
 
 
@@ -180,6 +171,15 @@ def unfreeze(part: keras.Model) -> keras.Model:
     for layer in part.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
     return part
+
+
+def _is_worse(history: dict, auc_at_start: float, learning_rate: float) -> bool:
+    """Whether fine-tuning lowered the validation AUC or had a loss that is not a number; says so."""
+    no_number = _say_if_no_number(history, learning_rate, "the model is left as it was before")
+    lower = history["val_auc"][-1] < auc_at_start
+    if lower:
+        print("Fine-tuning lowered the validation AUC; the model is left as it was before.")
+    return no_number or lower
 
 
 def _adamw(learning_rate: float, steps: int, precision: str) -> keras.optimizers.Optimizer:
@@ -264,12 +264,14 @@ def _say_who_waits(share: float) -> None:
     print(f"Preparing batches took {share:.0%} of the training time: {waits}.")
 
 
-def _say_if_no_number(history: dict, learning_rate: float, then: str) -> None:
+def _say_if_no_number(history: dict, learning_rate: float, then: str) -> bool:
+    """Whether an epoch's loss was not a number; `then` says what follows. Raises MammoError for the first epoch's."""
     finite = np.isfinite(history["loss"]) & np.isfinite(history["val_loss"])
     if finite.all():
-        return
+        return False
     epoch = int(np.argmin(finite)) + 1
     problem = f"The loss was not a number in epoch {epoch} at a learning rate of {learning_rate:g}"
     if epoch == 1:
         raise MammoError(f"{problem}. The model is left as it was before. Choose a lower learning_rate.")
     print(f"{problem}: training stopped there, and {then}. Choose a lower learning_rate.")
+    return True
