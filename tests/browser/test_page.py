@@ -165,8 +165,8 @@ def test_upload_see_the_answer_and_try_another(where, request, uploads):
     page = request.getfixturevalue(where)
     said = {name: answer_after(page, uploads / name) for name in ("film.dcm", "film.png")}
     for name, text in said.items():
-        assert re.search(rf"{name}: (there is a warning|benign and malignant|the probability)", text)
-        assert re.search(r"Result: (negative|uncertain|positive)", text)
+        assert "Result: uncertain" in text
+        assert re.search(rf"{name}: .*the model was trained on synthetic images only", text), "no file says it is drawn"
         assert "<Figure" not in text, "a picture is shown, not its name"
         assert "no diagnosis" in text
     number = {name: probability_in(text) for name, text in said.items()}

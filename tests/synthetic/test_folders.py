@@ -10,6 +10,7 @@ from mammo.synthetic import cbis_ddsm_folder, cmmd_folder
 @pytest.mark.parametrize(("draw", "reader"), [(cbis_ddsm_folder, cbis_ddsm), (cmmd_folder, cmmd)])
 def test_a_folder_is_kept_made_anew_or_left_alone(tmp_path, draw, reader):
     root = draw(tmp_path / "data", 20, seed=1, image_size=(192, 144), processes=1)
+    assert all(mammo.read_mammogram(path).synthetic for path in reader.manifest(root, partial=True)["path"])
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")}
     draw(root, 20, seed=1, image_size=(192, 144), processes=1)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.dcm")} == stamps

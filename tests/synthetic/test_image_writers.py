@@ -18,6 +18,7 @@ def test_a_file_gives_back_the_image(file_format, inverted, tmp_path, image):
     if file_format.startswith("dicom"):
         assert read.inverted == inverted
         assert not read.warnings
+        assert read.synthetic
     assert not list(tmp_path.glob("*.partial"))
 
 

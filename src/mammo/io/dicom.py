@@ -89,7 +89,7 @@ def read_dicom(path: Path, frame: int | None) -> Mammogram:
         chest_wall=chest_wall_of(header),
         pixel_spacing_mm=spacing_of(header),
         warnings=tuple(notes),
-        synthetic=text(header, "Manufacturer") == SYNTHETIC,
+        synthetic=text(header, "Manufacturer") == SYNTHETIC.upper(),
     )
 
 

@@ -16,7 +16,6 @@ from mammo.core.errors import MammoError
 from mammo.core.files import is_abandoned, write_atomically
 from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
 from mammo.io import MIN_SIDE
-from mammo.io.mammogram import SYNTHETIC
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import FORMATS, extension, write_image, write_png
@@ -224,7 +223,6 @@ def _tags(row: dict) -> dict:
         "AccessionNumber": "",
         "SeriesNumber": 1,
         "InstanceNumber": 1,
-        "Manufacturer": SYNTHETIC,
         "BodyPartExamined": "BREAST",
         "OrganExposed": "BREAST",
         "DetectorType": "",
@@ -237,7 +235,6 @@ def _tags(row: dict) -> dict:
         "PositionerType": "NONE",
         "BurnedInAnnotation": "YES",
         "LossyImageCompression": "00",
-        "ImageComments": "Synthetic image. It shows no person.",
     }
 
 

@@ -74,6 +74,7 @@ def _dicom(image: np.ndarray, bits: int, tags: dict, inverted: bool, origin: str
     header.StudyInstanceUID = generate_uid(entropy_srcs=["study", *names[:2]])
     header.SeriesInstanceUID = generate_uid(entropy_srcs=["series", *names])
     header.Modality, header.PresentationIntentType = "MG", "FOR PRESENTATION"
+    header.Manufacturer, header.ImageComments = SYNTHETIC, "Synthetic image. It shows no person."
     header.ImageType = ["DERIVED", "PRIMARY"]
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME1" if inverted else "MONOCHROME2"
     header.PresentationLUTShape = "INVERSE" if inverted else "IDENTITY"
