@@ -363,7 +363,12 @@ def test_without_a_network_one_sentence_says_so_soon(three, tmp_path, monkeypatc
     assert "CC BY 4.0" in capsys.readouterr().out, "size and licence are printed before the first byte"
     assert download.ANSWER_S < 10
     monkeypatch.setattr(download, "ANSWER_S", 0.3)
-    monkeypatch.setattr(requests, "get", lambda *_, **__: time.sleep(5))  # as the look-up of a name may
+
+    def look_up_of_a_name(*_, **__):
+        time.sleep(5)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests, "get", look_up_of_a_name)
     start = time.monotonic()
     with pytest.raises(mammo.MammoError, match="no answer"):
         cmmd.download(tmp_path, patients=3)

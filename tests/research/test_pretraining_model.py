@@ -52,3 +52,29 @@ def test_the_next_stage_starts_from_the_weights_of_the_last():
     before, after = named_weights(patch), named_weights(whole)
     for name in ("conv1_conv:0", "conv5_block3_3_conv:0", "kinds:0"):
         np.testing.assert_array_equal(before[name], after[name])
+
+
+def test_dead_units_of_the_head_are_drawn_anew_and_learn_while_all_else_stays():
+    keras.utils.set_random_seed(0)
+    net = pretraining_model.network((64, 64), cells=True)
+    x = np.random.default_rng(0).random((4, 64, 64, 1), np.float32)
+    head = net.get_layer("head")
+    kernel, bias = head.get_weights()
+    bias[:1000] = -1e6
+    head.set_weights([kernel, bias])
+    hidden = keras.Model(net.input, head.output)
+    alive = (hidden(x).numpy() > 0).any(axis=0)
+    answers, before = net(x, training=False).numpy()[:, :2], named_weights(net)
+    assert pretraining_model.revive_head(net, x) == (~alive).sum() > 990
+    np.testing.assert_allclose(net(x, training=False).numpy()[:, :2], answers, rtol=1e-5)
+    assert (hidden(x).numpy() > 0).any(axis=0)[:1000].mean() > 0.4, "random features of four images are alike"
+    net.compile("adam", pretraining_model.whole_loss)
+    cells = net.output_shape[1] // (1 + len(pretraining_data.KINDS))
+    truth = np.zeros((4, 1 + cells), int)
+    truth[::2] = 7
+    truth[:, 0] = truth[:, 0] > 0
+    for _ in range(2):  # the first step gives the new units a weight in the output, the second reaches their own
+        net.train_on_batch(x, truth)
+    changed = {name for name, values in named_weights(net).items() if not np.array_equal(values, before[name])}
+    assert changed == {"head:0", "head:1", "probabilities:0", "probabilities:1"}
+    assert np.abs(head.get_weights()[0] - before["head:0"])[:, alive].max() > 0

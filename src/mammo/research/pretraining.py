@@ -7,8 +7,10 @@ Patches come first: a lesion fills much of a patch, and is learned quickly. They
 of lesions, large and plain at first, and at the end of the size and contrast that they have in whole images.
 
 Whole images follow, through the same convolutions. There are two tasks: is the image malignant, and which kind of
-lesion is in each cell of the last map? The evidence for malignant must come from the cells of the lesion. In the last
-stage the images are also turned, scaled and processed as other units might.
+lesion is in each cell of the last map? The evidence for malignant must come from the cells of the lesion. Later the
+images are also turned, scaled and processed as other units might. In the last stage the head alone is trained, after
+its hidden units that respond to no image have been drawn anew: without it three units are left of 1,024, and none
+responds to every sixth image.
 
 The folder keeps a checkpoint of each stage and `log.csv`. At the end its `demo/` is what the package ships.
 
@@ -62,6 +64,8 @@ class Stage:
     first: int = 0
     """The number that it starts from."""
     images_per_number: int = 1
+    head_only: bool = False
+    """Draw dead units of the head anew, and train nothing but the head."""
 
 
 STAGES = (
@@ -95,6 +99,16 @@ STAGES = (
         batch=48,
         rate=3e-4,
         first=100_000,
+    ),
+    Stage(
+        "head",
+        partial(whole, varied=True),
+        image_size=WHOLE,
+        steps=600,
+        batch=48,
+        rate=3e-4,
+        first=500_000,
+        head_only=True,
     ),
 )
 
@@ -156,10 +170,16 @@ def train(net, stage: Stage, folder: Path, workers: int):
 
 
 def compiled(net, stage: Stage):
-    """The network with AdamW: a warm-up, then a cosine decay to a hundredth of the stage's rate."""
-    from mammo.core.backend import keras
-    from mammo.research.pretraining_model import whole_loss
+    """The network with AdamW: a warm-up, then a cosine decay to a hundredth of the stage's rate.
 
+    Where the stage is of the head alone, all else is fixed, and dead units are drawn anew.
+    """
+    from mammo.core.backend import keras
+    from mammo.research.pretraining_model import revive_head, whole_loss
+
+    if stage.head_only:
+        made = [stage.make(number)[0] for number in range(stage.first, stage.first + CHECK_SAMPLES)]
+        revive_head(net, np.concatenate(made)[..., None] / np.float32(255))
     warm_up = stage.steps // 8
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, stage.steps - warm_up, alpha=0.01, warmup_target=stage.rate, warmup_steps=warm_up

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mammo.core.backend import keras
 from mammo.models.gradcam import evidence
-from mammo.models.resnet50 import FEATURES, LAST_CONVOLUTION, build_model
+from mammo.models.resnet50 import FEATURES, HEAD, LAST_CONVOLUTION, build_model
 from mammo.models.weights import named_weights, set_named_weights
 from mammo.research.pretraining_data import KINDS, MALIGNANT_FROM
 
@@ -39,6 +41,36 @@ def network(image_size, cells: bool, trained=None):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.98  # the statistics follow within a few hundred steps
     return net
+
+
+def revive_head(net, images) -> int:
+    """Leave only the head to be trained, and draw its hidden units anew that respond to none of the images.
+
+    A unit whose input is never positive has no gradient, so it stays as it is for ever. The new units have no weight in
+    the output at first, so the network's answers stay the same.
+
+    Parameters
+    ----------
+    net : keras.Model
+        From `network`.
+    images : ndarray, float32 (n, height, width, 1) in [0, 1]
+
+    Returns
+    -------
+    int
+        Number of units that were drawn anew.
+    """
+    for layer in net.layers:
+        layer.trainable = layer.name in HEAD
+    hidden, out = (net.get_layer(name) for name in HEAD)
+    responses = keras.Model(net.input, hidden.output).predict(images, batch_size=16, verbose=0)
+    dead = ~(responses > 0).any(axis=0)
+    kernel, bias, output_kernel, output_bias = (np.array(w) for w in hidden.get_weights() + out.get_weights())
+    kernel[:, dead] = np.asarray(keras.initializers.GlorotUniform(seed=0)(kernel.shape))[:, dead]
+    bias[dead], output_kernel[dead] = 0, 0
+    hidden.set_weights([kernel, bias])
+    out.set_weights([output_kernel, output_bias])
+    return int(dead.sum())
 
 
 def whole_loss(truth, output):
