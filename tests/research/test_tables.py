@@ -7,7 +7,7 @@ import pytest
 import mammo
 from mammo.research.cross_validation import LinearClassifier, cross_validate, patient_folds
 from mammo.research.cv_metrics import cv_metrics
-from mammo.research.tables import COLUMNS, difference_rows, markdown, metric_rows, subgroup_masks
+from mammo.research.tables import COLUMNS, difference_rows, markdown, metric_rows, subgroups_by
 
 TABLE = pd.DataFrame(
     {
@@ -31,18 +31,17 @@ def scores():
 
 def test_a_subgroup_with_too_few_patients_is_named(capsys):
     everyone = np.arange(96)
-    assert list(subgroup_masks(TABLE, "site", everyone)) == ["one"]
+    assert list(subgroups_by("site", TABLE, everyone).masks) == ["one"]
     assert "Without site two: 2 patients of a class are too few, 10 are needed." in capsys.readouterr().out
-    assert subgroup_masks(TABLE, "site", everyone[60:]) == {}, "training patients do not count"
+    assert subgroups_by("site", TABLE, everyone[60:]).masks == {}, "training patients do not count"
     assert "Without site one: 7 patients of a class are too few, 10 are needed." in capsys.readouterr().out
-    assert subgroup_masks(TABLE, None, everyone) == {}
     with pytest.raises(mammo.MammoError, match="There are path, patient_id"):
-        subgroup_masks(TABLE, "sight", everyone)
+        subgroups_by("sight", TABLE, everyone)
 
 
 def test_a_subgroup_is_measured_on_its_own_rows(scores):
-    masks = subgroup_masks(TABLE, "view", np.arange(96))
-    rows = list(metric_rows(cv_metrics, TABLE, [scores["good"]], breasts=False, masks=masks, by="view"))
+    subgroups = subgroups_by("view", TABLE, np.arange(96))
+    rows = list(metric_rows(cv_metrics, TABLE, [scores["good"]], breasts=False, subgroups=subgroups))
     found = [(row["of"], row["cases"]) for row in rows]
     assert found == [("images", 96), ("images, within view", 96), ("CC", 48), ("MLO", 48)]
     line = markdown({"size": "2 x 2", "features": "good", "classifier": "linear"} | rows[0], COLUMNS)
@@ -52,7 +51,7 @@ def test_a_subgroup_is_measured_on_its_own_rows(scores):
 
 def test_two_networks_are_compared_with_the_same_classifier_only(scores):
     by_classifier = {("2 x 2", "linear"): scores, ("2 x 2", "cells"): {"good": scores["good"]}}
-    rows = list(difference_rows(by_classifier, TABLE, breasts=False, masks={}, by=None))
+    rows = list(difference_rows(by_classifier, TABLE, breasts=False, subgroups=None))
     assert [(row["classifier"], row["features"], row["minus"]) for row in rows] == [("linear", "good", "none")]
     low, high = rows[0]["difference_interval"]
     assert 0 < low < rows[0]["difference"] < high

@@ -59,7 +59,7 @@ from mammo.research.frozen_features import (
 )
 from mammo.research.lesion_cells import MOBILENET_OFFSET, LesionCellClassifier, label_cells
 from mammo.research.radiomics import radiomics
-from mammo.research.tables import Results, subgroup_masks
+from mammo.research.tables import Results, subgroups_by
 from mammo.training.frozen_backbone import STAGES
 
 WEIGHTS = ("random", "demo", "imagenet")
@@ -131,10 +131,14 @@ def run(settings: Settings) -> pd.DataFrame:
     if settings.breasts:
         combine_views(table.assign(probability=0.5), "breast")  # says what is missing before anything is computed
     tested = np.unique(np.concatenate([test for repeat in folds for _, test in repeat]))
-    masks = subgroup_masks(table, settings.by, tested)
+    subgroups = subgroups_by(settings.by, table, tested) if settings.by else None
     malignant, patients = class_indices(table)[tested].sum(), table["patient_id"][tested].nunique()
     print(f"{len(tested)} tested, {malignant} malignant, {patients} patients")
-    results, notes = Results(table, masks, settings.by, settings.breasts, Path(settings.out)), []
+    results, notes = Results(table, subgroups, settings.breasts, Path(settings.out)), []
+    if settings.by:
+        truth, patients = class_indices(table), table["patient_id"].to_numpy()
+        column = GroupShareClassifier(table[settings.by], truth, patients)
+        results.add(cross_validate(column, folds, len(table)), "any", f"{settings.by} alone", "its share")
     for size in settings.sizes:
         for features, name, classifier in classifiers(table, lesions, tuple(size), settings):
             scores = cross_validate(classifier, folds, len(table), f"{features}, {name}")
@@ -174,8 +178,6 @@ def classifiers(
     images = ImageLoader(table, size)
     flips = [images, FlippedImages(images)] if settings.flips else [images]
     channels = IMAGE_KINDS[images.image_kind]
-    if settings.by and size == tuple(settings.sizes[0]):
-        yield f"{settings.by} alone", "its share", GroupShareClassifier(table[settings.by], truth, patients)
     if channels == 1:
         batches = in_batches(images, np.arange(len(images)), 32, "radiomics")
         features = np.array([radiomics(x) for _, batch in batches for x in batch])

@@ -1,7 +1,7 @@
 """Rows of the benchmark's tables: metrics of each classifier, and differences between networks.
 
-masks = subgroup_masks(manifest, "density", tested)
-for row in metric_rows(cv_metrics, manifest, [scores], breasts=True, masks=masks, by="density"):
+subgroups = subgroups_by("density", manifest, tested)
+for row in metric_rows(cv_metrics, manifest, [scores], breasts=True, subgroups=subgroups):
     print(markdown({"size": "224 x 224", "features": "radiomics", "classifier": "linear"} | row, COLUMNS))
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -27,68 +28,60 @@ COLUMNS = ("size", "features", "classifier", "of", *METRICS)
 DIFFERENCE_COLUMNS = ("size", "classifier", "of", "features", "minus", "difference")
 
 
-def subgroup_masks(table: pd.DataFrame, by: str | None, tested: np.ndarray) -> dict[str, np.ndarray]:
-    """Which rows have each value of a column.
+@dataclass(frozen=True)
+class Subgroups:
+    """The rows of a manifest by the values of a column."""
 
-    Parameters
-    ----------
-    table : DataFrame
-        Manifest of all rows.
-    by : str, optional
-        The column; without it there are no subgroups.
-    tested : ndarray of int
-        Indices of the rows that some fold tests.
+    column: str
+    groups: np.ndarray
+    """int (rows,): equal where the column is equal."""
+    masks: dict[str, np.ndarray]
+    """bool (rows,) for each value that has enough tested patients of both classes."""
 
-    Returns
-    -------
-    dict of ndarray of bool (rows,)
-        By the column's values. A line is printed for each value with too few tested patients of a class, which is left
-        out.
 
-    Raises
-    ------
-    MammoError
-        Where there is no such column.
+def subgroups_by(column: str, table: pd.DataFrame, tested: np.ndarray) -> Subgroups:
+    """Subgroups by a column of a manifest, of which the rows `tested` (indices) are in some fold's test set.
+
+    A line is printed for each value with too few tested patients of a class. Raises MammoError where there is no such
+    column.
     """
-    if by is None:
-        return {}
-    if by not in table:
-        raise MammoError(f"There is no column {by!r} to group by. There are {', '.join(table.columns)}.")
+    if column not in table:
+        raise MammoError(f"There is no column {column!r} to group by. There are {', '.join(table.columns)}.")
     masks, malignant = {}, table["label"] == "malignant"
-    unknown = int(table.iloc[tested][by].isna().sum())
+    unknown = int(table.iloc[tested][column].isna().sum())
     if unknown:
-        print(f"{unknown} of {len(tested)} rows have no {by} and are in none of its subgroups.")
-    for value, rows in table.iloc[tested].groupby(by):
+        print(f"{unknown} of {len(tested)} rows have no {column} and are in none of its subgroups.")
+    for value, rows in table.iloc[tested].groupby(column):
         fewest = rows.groupby(malignant)["patient_id"].nunique().reindex([False, True], fill_value=0).min()
         if fewest >= PATIENTS:
-            masks[str(value)] = (table[by] == value).to_numpy()
+            masks[str(value)] = (table[column] == value).to_numpy()
         else:
-            print(f"Without {by} {value}: {fewest} patients of a class are too few, {PATIENTS} are needed.")
-    return masks
+            print(f"Without {column} {value}: {fewest} patients of a class are too few, {PATIENTS} are needed.")
+    return Subgroups(column, pd.factorize(table[column].astype(str))[0], masks)
 
 
 def metric_rows(
-    measure: Callable, table: pd.DataFrame, scores: Sequence[CVScores], breasts: bool, masks: dict, by: str | None
+    measure: Callable, table: pd.DataFrame, scores: Sequence[CVScores], breasts: bool, subgroups: Subgroups | None
 ) -> Iterator[dict]:
-    """What `measure(truth, *scores, patients)` finds for all images, for each subgroup, and for breasts.
+    """What `measure(truth, *scores, patients)` finds for all images, by subgroup, and for breasts.
 
-    `measure` is `cv_metrics` with one item in `scores`, or `auc_difference` with two. With `by` there is a row whose
-    AUC compares images with the same value of this column only; `masks` has a row for each value.
+    `measure` is `cv_metrics` with one item in `scores`, or `auc_difference` with two. With subgroups there is a row
+    whose AUC compares images of the same subgroup only, and a row for each of them.
     """
     truth, patients = class_indices(table), table["patient_id"].to_numpy()
     images = "lesions" if "patch_size" in table else "images"
     yield {"of": images} | measure(truth, *scores, patients)
-    if by is not None:
-        groups = pd.factorize(table[by].astype(str))[0]
-        yield {"of": f"{images}, within {by}"} | measure(truth, *scores, patients, within=groups)
-    for name, among in masks.items():
-        yield {"of": name} | measure(truth, *scores, patients, among=among)
+    if subgroups is not None:
+        within = {"of": f"{images}, within {subgroups.column}"}
+        yield within | measure(truth, *scores, patients, within=subgroups.groups)
+        for name, among in subgroups.masks.items():
+            yield {"of": name} | measure(truth, *scores, patients, among=among)
     if breasts:
         tables, combined = zip(*(by_breast(table, each) for each in scores), strict=True)
         yield {"of": "breasts"} | measure(class_indices(tables[0]), *combined, tables[0]["patient_id"].to_numpy())
 
 
-def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, masks: dict, by: str | None) -> Iterator[dict]:
+def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, subgroups: Subgroups | None) -> Iterator[dict]:
     """Differences of AUC between each two networks with the same classifier and size.
 
     `scores` holds the CVScores by (size, classifier), then by features.
@@ -96,7 +89,7 @@ def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, masks: dic
     for (size, classifier), by_features in scores.items():
         for first, second in combinations(by_features, 2):
             pair = [by_features[first], by_features[second]]
-            for row in metric_rows(auc_difference, table, pair, breasts, masks, by):
+            for row in metric_rows(auc_difference, table, pair, breasts, subgroups):
                 yield {"size": size, "classifier": classifier, "features": first, "minus": second} | row
 
 
@@ -121,18 +114,15 @@ class Results:
     ----------
     table : DataFrame
         Manifest of the scored rows.
-    masks : dict
-        From `subgroup_masks`.
-    by : str or None
-        The column of the masks.
+    subgroups : Subgroups, optional
     breasts : bool
         Add rows for the views of a breast combined.
     out : Path
         The metrics, as CSV. The differences are written to the same name with `_pairs`.
     """
 
-    def __init__(self, table: pd.DataFrame, masks: dict, by: str | None, breasts: bool, out: Path):
-        self.table, self.masks, self.by, self.breasts, self.out = table, masks, by, breasts, out
+    def __init__(self, table: pd.DataFrame, subgroups: Subgroups | None, breasts: bool, out: Path):
+        self.table, self.subgroups, self.breasts, self.out = table, subgroups, breasts, out
         self.rows: list[dict] = []
         self.scores: dict = defaultdict(dict)
         """CVScores by (size, classifier), then by features."""
@@ -142,7 +132,7 @@ class Results:
         if not self.rows:
             print(header(COLUMNS))
         self.scores[size, classifier][features] = scores
-        for row in metric_rows(cv_metrics, self.table, [scores], self.breasts, self.masks, self.by):
+        for row in metric_rows(cv_metrics, self.table, [scores], self.breasts, self.subgroups):
             self.rows.append({"size": size, "features": features, "classifier": classifier} | row)
             print(markdown(self.rows[-1], COLUMNS), flush=True)
         self._write(self.rows, self.out)
@@ -160,7 +150,7 @@ class Results:
 
     def add_differences(self) -> None:
         """Print and write the table of differences, where there are any."""
-        rows = list(difference_rows(self.scores, self.table, self.breasts, self.masks, self.by))
+        rows = list(difference_rows(self.scores, self.table, self.breasts, self.subgroups))
         if rows:
             print("", header(DIFFERENCE_COLUMNS), *(markdown(row, DIFFERENCE_COLUMNS) for row in rows), sep="\n")
             self._write(rows, self.out.with_stem(f"{self.out.stem}_pairs"))
