@@ -30,7 +30,7 @@ def combine_views(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
     Raises
     ------
     MammoError
-        Where a row does not say which breast it shows.
+        Where a row does not say which breast it shows, and for an unknown level.
     """
     if level not in LEVELS:
         raise MammoError(f"There is no level {level!r}; choose {' or '.join(LEVELS)}.")

@@ -37,7 +37,7 @@ def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame) -> dict:
     Raises
     ------
     MammoError
-        Where images, labels or patients differ, or a class has a single patient.
+        Where images, labels or patients differ, a class has a single patient, or there are no test rows.
     """
     a, b = _same_images(rows_in_split(scored_a, "test"), rows_in_split(scored_b, "test"))
     truth, patients = class_indices(a), a["patient_id"].to_numpy()

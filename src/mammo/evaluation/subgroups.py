@@ -34,6 +34,8 @@ def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float 
         What `mammo.evaluate` takes.
     by : sequence of str
         Columns; those that the manifest lacks are left out.
+    target_sensitivity : float
+        Of the operating point, above 0 and below 1; as for `mammo.evaluate`.
 
     Returns
     -------

@@ -234,7 +234,24 @@ class Classifier:
 def predict_manifest(model: keras.Model, manifest: pd.DataFrame, batch_size: int = 32) -> pd.DataFrame:
     """The manifest with a column `probability`: the model's own for malignant, before calibration.
 
-    Raises one MammoError that names the files that cannot be used.
+    Parameters
+    ----------
+    model : keras.Model
+        From `mammo.build_model`.
+    manifest : DataFrame
+        It needs no `split`.
+    batch_size : int
+        Images at a time; fewer where they are large.
+
+    Returns
+    -------
+    DataFrame
+        A copy; `probability` is float64 in [0, 1].
+
+    Raises
+    ------
+    MammoError
+        One that names all files that cannot be used.
     """
     from mammo.data.image_loader import ImageLoader, predict_batches  # imports pandas, which a single file need not
     from mammo.models.saved_model import image_size_of

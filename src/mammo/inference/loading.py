@@ -37,7 +37,8 @@ def load_classifier(folder=None, runtime: str | None = None, precision: str = "f
     Raises
     ------
     MammoError
-        Where the folder's model cannot be trusted.
+        Where the folder holds no saved or exported model, or a damaged one; where the package of the runtime is
+        missing; for an unknown runtime, and for bfloat16 where the processor does not have it.
     """
     if runtime not in (None, *RUNTIMES):
         raise MammoError(f"runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}.")

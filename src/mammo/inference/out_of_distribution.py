@@ -54,7 +54,7 @@ def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, 
     Raises
     ------
     MammoError
-        Where there are fewer than 40 validation images.
+        Where there are fewer than 40 validation images, or one of them cannot be read.
     """
     from mammo.core.backend import keras  # TensorFlow, which using a fitted detector does not need
     from mammo.data.image_loader import ImageLoader, predict_batches

@@ -24,7 +24,7 @@ __all__ = ["MIN_SIDE", "Mammogram", "read_mammogram", "read_micrograph", "scale_
 
 
 def read_mammogram(path, frame: int | None = None) -> Mammogram:
-    """Read a DICOM, PNG, JPEG, TIFF, PGM or BMP file of 8 to 16 bits, or an .LJPEG film of DDSM.
+    """Read a mammogram: DICOM, PNG, JPEG, JPEG 2000, TIFF, PGM or one of the rarer formats of docs/files.md.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def grad_cam(model, x: np.ndarray) -> np.ndarray:
     ----------
     model : keras.Model
         From `mammo.build_model`.
-    x : ndarray (height, width, 1)
+    x : ndarray, float32 (height, width, channels)
         The model's input, in [0, 1].
 
     Returns

@@ -45,7 +45,8 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False, 
     Raises
     ------
     MammoError
-        Where the weights cannot be had; nothing else is used in their place.
+        Where the weights cannot be had (nothing else is used in their place), for sides below 32 pixels, and for
+        other channels.
 
     References
     ----------

@@ -66,8 +66,8 @@ def save_classifier(
     Raises
     ------
     MammoError
-        For a folder that holds anything else, for a report that lacks a field, and for one of another kind of images
-        than the model takes.
+        For a folder that holds anything else or cannot be written, for a report that lacks a field or is of another
+        kind of images than the model takes, and for an unknown item of a checklist.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):

@@ -256,7 +256,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Settings:
     add("--weights", nargs="*", help=f"of ResNet50: {', '.join(WEIGHTS)}, or files (all but files)")
     add("--mobilenet", help="a baseline: Keras' file mobilenet_v2_..._1.0_224_no_top.h5")
     add("--fine-tune", action="store_true", help="train the network in every fold, too")
-    add("--epochs", type=int, help="of the fine-tuning, at most (3)")
+    add("--epochs", type=int, help="of the fine-tuning (3)")
     add("--stages", type=int, help="of the network that are fine-tuned, from the last on (5, all)")
     add("--flips", action="store_true", help="rows for the mean over the image and the same upside down")
     add("--cells", action="store_true", help="rows for the most suspicious cell, learned from located lesions")

@@ -48,8 +48,14 @@ def generate_dataset(
     but the time.
 
     A folder that was made with the same settings is completed where it is not whole, patient by patient, and
-    otherwise left as it is; one made with other settings is replaced; one that holds anything else raises
-    MammoError.
+    otherwise left as it is; one made with other settings is replaced.
+
+    Beside the columns of every manifest there are `density`, `look`, `file_format`, `pixel_mm`, `compressed_mm` and,
+    of an image with a lesion, `mask_path`, `lesion_type`, `description`, `x`, `y`, `radius` (pixels), `lesion_mm`
+    and `contrast`.
+
+    Raises MammoError for a folder that holds anything else, for fewer than 20 patients, for images that are too small
+    or narrow, and for a difficulty, format or look that there is not.
     """
     settings = _settings(patients, seed, image_size)
     if not 0 <= difficulty <= 1:
@@ -67,7 +73,7 @@ def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224
     """Uniform random pixels with random labels, each image a patient of its own; returns the manifest.
 
     There is nothing to learn in them, so an honest evaluation finds an AUC near 0.5, give or take chance.
-    Folders are treated as by `generate_dataset`.
+    Folders are treated as by `generate_dataset`; `image_size` is (height, width) in pixels.
     """
     return _dataset(folder, "noise", _settings(images, seed, image_size), _write_noise, processes)
 

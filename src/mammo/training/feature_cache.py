@@ -34,7 +34,7 @@ OWN = re.compile(r"[0-9a-f]{64}(\.[0-9a-f-]+\.partial)?$")  # the names of its f
 
 
 class FeatureCache:
-    """What a frozen network makes of the items of `source` (inputs, or another `Cached`), as float32 arrays."""
+    """What a frozen network makes of the items of `source` (inputs, or another `FeatureCache`), as float32 arrays."""
 
     def __init__(self, network, source, folder: Path):
         check_image_kind(network, source)
@@ -107,7 +107,7 @@ class FeatureCache:
 
 
 def iterate_batches(values) -> Iterator[np.ndarray]:
-    """All items of an array or a `Cached` in their order, read as they are needed."""
+    """All items of an array or a `FeatureCache` in their order, read as they are needed."""
     return (values[np.arange(start, min(start + BATCH, len(values)))] for start in range(0, len(values), BATCH))
 
 

@@ -83,7 +83,7 @@ def train_head(
     seed : int
         Of the augmentations and of the order of batches.
     cache : path, optional
-        Folder for cached features; `feature_cache` says where it is by default and how it is bounded.
+        Folder for cached features; by default $MAMMO_CACHE, else ~/.cache/mammo. `feature_cache` bounds it.
     precision : "bfloat16", "float16" or "float32", optional
         Of the frozen part; without it, what this machine computes fastest.
 
