@@ -12,6 +12,7 @@ from mammo.core.files import (
     LEFT_AFTER_S,
     LONGEST_NAME,
     MACHINE,
+    absolute,
     find_files,
     fitting_name,
     is_abandoned,
@@ -187,3 +188,17 @@ def test_a_name_in_another_unicode_form_is_the_same_name(tmp_path, forms):
     (tmp_path / asked).parent.mkdir()
     (tmp_path / asked).touch()
     assert find_files([tmp_path / asked, tmp_path / there]) == [tmp_path / asked, tmp_path / there]
+
+
+def test_a_suffix_that_is_too_long_alone_is_cut():
+    name = fitting_name("1", "." + "\u5de6" * 90)
+    assert name.startswith(".\u5de6")
+    assert LONGEST_NAME - 3 < len(name.encode()) <= LONGEST_NAME
+
+
+def test_a_link_keeps_its_name_and_its_folder_is_the_real_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "objects").touch()
+    (tmp_path / "real" / "film.ljpeg").symlink_to(tmp_path / "objects")
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    assert absolute(tmp_path / "link" / "film.ljpeg") == os.path.realpath(tmp_path / "real") + os.sep + "film.ljpeg"

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -259,3 +260,42 @@ def test_patches_survive_the_csv(demo, tmp_path):
     patches = mammo.lesion_patches(demo)
     again = mammo.load_manifest(mammo.save_manifest(patches, tmp_path / "patches.csv"))
     assert patches_of(again) == patches_of(patches)
+
+
+@pytest.mark.parametrize("change", [{"x": None}, {"y": "left"}, {"patch_size": 0.0}])
+def test_patches_and_whole_images_are_not_in_one_table(change):
+    patches = table(4).assign(x=10.0, y=12.0, patch_size=32.0)
+    mammo.check_manifest(patches)
+    row = patches.iloc[:1].assign(**change)
+    for wrong in (pd.concat([row, patches.iloc[1:]]), patches.drop(columns=list(change))):
+        if "patch_size" in wrong:
+            with pytest.raises(mammo.MammoError, match="whole images, or patches"):
+                mammo.check_manifest(wrong)
+
+
+def test_categorical_columns_are_words(demo, tmp_path):
+    rows = demo.assign(
+        **{name: demo[name].astype("category") for name in ("label", "path", "patient_id", "laterality")}
+    )
+    split = mammo.split_by_patient(rows)
+    pd.testing.assert_series_equal(split["split"], mammo.split_by_patient(demo)["split"])
+    owners = split.assign(split=split["split"].replace("validation", "train").astype("category"))
+    assert set(mammo.add_validation_split(owners)["split"]) == {"train", "validation", "test"}
+    path = mammo.save_manifest(rows, tmp_path / "m.csv")
+    assert mammo.load_manifest(path)["path"].tolist() == demo["path"].tolist()
+    scored = rows.assign(probability=0.5)
+    assert len(mammo.combine_views(scored, "breast")) == 2 * demo["patient_id"].nunique()
+
+
+@pytest.mark.parametrize("fraction", [0, 1.5])
+def test_a_share_that_is_none_is_refused(demo, fraction):
+    with pytest.raises(mammo.MammoError, match="between 0 and 1"):
+        mammo.add_validation_split(demo, fraction=fraction)
+
+
+def test_a_link_in_the_table_keeps_its_name(demo, tmp_path):
+    link = tmp_path / "named.png"
+    link.symlink_to(demo["path"][0])
+    rows = demo.iloc[:2].assign(path=[str(link), demo["path"][1]])
+    path = mammo.save_manifest(rows, tmp_path / "m.csv")
+    assert [Path(name).name for name in mammo.load_manifest(path)["path"]] == ["named.png", Path(demo["path"][1]).name]

@@ -2,6 +2,7 @@ import shutil
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mammo
@@ -105,3 +106,27 @@ def test_the_next_one_is_read_meanwhile_and_no_more():
 def test_a_batch_of_large_inputs_is_small(image_size, expected):
     assert fitting_batch(32, image_size) == expected
     assert expected == 1 or expected * np.prod(image_size) <= BATCH_PIXELS
+
+
+def test_the_ics_file_beside_a_film_is_part_of_its_key(request, tmp_path):
+    film = tmp_path / "A_1141_1.LEFT_CC.LJPEG"
+    shutil.copy(request.path.parents[1] / "samples" / "film_12_bits.LJPEG", film)
+    rows = pd.DataFrame({"path": [str(film)]})
+    without = ImageLoader(rows, (64, 64)).keys
+    (tmp_path / "A-1141-1.ics").write_text("DIGITIZER DBA")
+    first = ImageLoader(rows, (64, 64)).keys
+    (tmp_path / "A-1141-1.ics").write_text("DIGITIZER HOWTEK")
+    assert len({*without, *first, *ImageLoader(rows, (64, 64)).keys}) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (pd.DataFrame({"path": []}), "no rows"),
+        (pd.DataFrame({"label": ["benign"]}), "no column path"),
+        (pd.DataFrame({"path": ["a.png", None]}), "no path in 1 rows, first row 1"),
+    ],
+)
+def test_a_table_that_names_no_images_is_refused(rows, message, model):
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.predict_manifest(model, rows)

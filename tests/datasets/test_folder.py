@@ -58,3 +58,11 @@ def test_the_pattern_finds_letters_in_either_unicode_form(mine):
     for path in list(mine.glob("*/*.png")):
         path.rename(path.with_name(f"Mu\u0308ller{path.name}"))
     assert set(folder.manifest(mine, "(M\u00fcllerS[^_]+)_")["patient_id"].str[:6]) == {"M\u00fcller"}
+
+
+def test_every_format_that_is_read_is_taken_and_the_source_has_a_name(mine, monkeypatch):
+    (mine / "benign" / "S9-9_L_CC.jp2").touch()
+    monkeypatch.chdir(mine)
+    table = folder.manifest(".", patient_pattern=r"(S\d+-\d+)_")
+    assert "S9-9" in set(table.patient_id)
+    assert set(table.source) == {"mine"}

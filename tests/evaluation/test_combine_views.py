@@ -67,3 +67,10 @@ def test_several_views_are_better_than_one():
     image, breast = mammo.evaluate(table)["auc"], mammo.evaluate(combine_views(table, "breast"))["auc"]
     assert breast > image + 0.03
     assert mammo.evaluate(combine_views(table))["counts"]["test"]["images"] == (table.split == "test").sum() / 4
+
+
+@pytest.mark.parametrize("probability", ["high", 1.5, None])
+def test_what_is_no_probability_is_refused(probability):
+    for table in (views().assign(probability=probability), views().drop(columns="probability")):
+        with pytest.raises(mammo.MammoError, match="column probability"):
+            combine_views(table, "breast")

@@ -122,3 +122,7 @@ def test_ten_patients_of_a_class_are_enough(monkeypatch):
         monkeypatch.setattr("mammo.evaluation.subgroups.PATIENTS", of_class + 1)
         row = mammo.subgroup_metrics(scored(), by=["view"]).set_index(["of", "group"]).loc["view", "CC"]
         assert np.isnan(row[name])
+
+
+def test_one_column_may_be_given_by_its_name_alone():
+    assert mammo.subgroup_metrics(scored(), by="view").equals(mammo.subgroup_metrics(scored(), by=["view"]))

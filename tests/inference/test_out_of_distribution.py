@@ -125,3 +125,9 @@ def test_without_a_detector_nothing_is_out_of_distribution(classifier, saved, de
     prediction = classifier.predict(demo.path[0])
     assert prediction.ood_scores == {}
     assert not any("out of distribution" in warning for warning in prediction.warnings)
+
+
+def test_too_few_patients_are_refused(model, for_detector):
+    rows = for_detector.assign(patient_id=np.where(for_detector.split == "train", "A", "B"))
+    with pytest.raises(mammo.MammoError, match="are of 1 patients, too few"):
+        fit_ood_detector(model, rows)

@@ -200,3 +200,38 @@ def test_what_cannot_be_scored(films, classifier, tmp_path):
     with pytest.raises(mammo.MammoError, match="no files in"):
         mammo.score_folder(tmp_path / "nowhere", tmp_path / "scores.csv", classifier)
     assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.parametrize("gone", [lambda films: films.rename(films.with_name("away")), lambda films: empty(films)])
+def test_a_drive_that_fails_ends_the_call_and_leaves_no_rows_of_errors(films, classifier, tmp_path, monkeypatch, gone):
+    monkeypatch.setattr(scoring, "BATCH", 2)
+    whole = mammo.score_folder(films, tmp_path / "whole.csv", classifier)
+    copy = shutil.copytree(films, tmp_path / "copy")
+    rows = scoring.Scorer._rows
+
+    def then_gone(scorer, images):
+        yield_ = rows(scorer, images)
+        if films.is_dir():
+            gone(films)
+        return yield_
+
+    monkeypatch.setattr(scoring, "AHEAD", 0)
+    monkeypatch.setattr(scoring.Scorer, "_rows", then_gone)
+    with pytest.raises(mammo.MammoError, match=r"can no longer be read.*goes on where it stopped"):
+        mammo.score_folder(films, tmp_path / "scores.csv", classifier)
+    assert len(pd.read_csv(tmp_path / "scores.csv")) == 2
+    monkeypatch.undo()
+    shutil.rmtree(films, ignore_errors=True)
+    copy.rename(films)
+    pd.testing.assert_frame_equal(mammo.score_folder(films, tmp_path / "scores.csv", classifier), whole, rtol=1e-4)
+
+
+def empty(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def test_a_table_that_cannot_be_written_is_named(films, classifier, tmp_path):
+    (tmp_path / "scores.csv").mkdir()
+    with pytest.raises(mammo.MammoError, match=r"scores\.csv cannot be written"):
+        mammo.score_folder(films, tmp_path / "scores.csv", classifier)

@@ -96,3 +96,13 @@ def test_an_ics_file_that_names_no_film_is_refused(tmp_path):
     (tmp_path / "A-0001-1.ics").write_text("ics_version 1.0\nfilename A-0001-1\n")
     with pytest.raises(mammo.MammoError, match="names no film"):
         read_ics(tmp_path / "A-0001-1.ics")
+
+
+def test_a_header_that_is_cut_and_a_number_that_is_none_are_refused(tmp_path):
+    with pytest.raises(mammo.MammoError, match="no lossless JPEG"):
+        mammo.read_mammogram(write_case(tmp_path, b"\xff\xd8\xff\xc3 no more \xff\xda\xff\xd9"))
+    (tmp_path / "A-0001-1.ics").write_text(
+        ICS.format(letter="A", digitizer="DBA", height=9, width=9).replace(" 50 ", " 43.5.1 ")
+    )
+    with pytest.raises(mammo.MammoError, match="names no film"):
+        read_ics(tmp_path / "A-0001-1.ics")

@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -312,3 +314,10 @@ def test_what_starts_as_an_image_is_called_damaged(tmp_path):
         (tmp_path / "film").write_bytes(start + bytes(500))
         with pytest.raises(mammo.MammoError, match="film is damaged"):
             mammo.read_mammogram(tmp_path / "film")
+
+
+def test_reading_in_threads_leaves_the_warnings_of_others_on(write_png):
+    path, before = write_png(stored(8, np.uint8)), list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(mammo.read_mammogram, [path] * 200))
+    assert warnings.filters == before

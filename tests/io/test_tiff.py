@@ -1,5 +1,7 @@
 """TIFF files: every bit, either polarity, and of several pages the one that is asked for."""
 
+import struct
+
 import numpy as np
 import pytest
 import tifffile
@@ -146,3 +148,35 @@ def test_a_file_that_is_cut_off_is_never_filled_up(compression, tmp_path):
 def test_a_film_on_its_side_is_turned(tmp_path):
     tifffile.imwrite(tmp_path / "film.tif", GREY16, extratags=[(274, "H", 1, 6, True)])
     np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.tif").image, np.rot90(RAMP, -1), atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_palettes_of_few_bits(bits, tmp_path):
+    """Written by hand, as no library here packs them: one strip, a palette of greys."""
+    levels = 2**bits
+    image = (np.arange(160)[:, None] + np.arange(160)) * levels // 320
+    packed = np.packbits(np.unpackbits(image.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :].reshape(160, -1))
+    greys = np.arange(levels) * 65535 // (levels - 1)
+    write_tiff(
+        tmp_path / "film.tif",
+        {256: (4, [160]), 257: (4, [160]), 258: (3, [bits]), 259: (3, [1]), 262: (3, [3]), 277: (3, [1])}
+        | {278: (4, [160]), 279: (4, [packed.size]), 320: (3, list(greys) * 3)},
+        packed.tobytes(),
+    )
+    expected = image / (levels - 1)
+    np.testing.assert_allclose(mammo.read_mammogram(tmp_path / "film.tif").image, expected, atol=0.003)
+
+
+def write_tiff(path, tags, data):
+    """A little-endian TIFF of one strip; `tags` by number: type (3 of 16 bits, 4 of 32) and values."""
+    tags = dict(sorted((tags | {273: (4, [0])}).items()))
+    entries, more, end = b"", b"", 8 + 2 + 12 * len(tags) + 4
+    place = end + sum(2 * len(values) for kind, values in tags.values() if kind == 3 and len(values) > 2)
+    for number, (kind, values) in tags.items():
+        content = np.array([place] if number == 273 else values, "<u2" if kind == 3 else "<u4").tobytes()
+        if len(content) > 4:
+            entries += struct.pack("<HHII", number, kind, len(values), end + len(more))
+            more += content
+        else:
+            entries += struct.pack("<HHI", number, kind, len(values)) + content.ljust(4, b"\0")
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + more + data)

@@ -2,8 +2,9 @@ import copy
 import json
 import math
 from dataclasses import asdict, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
 import pytest
 
 import mammo
@@ -158,3 +159,16 @@ def test_what_a_positive_result_is_worth_is_a_range():
     assert high == 1
     with pytest.raises(mammo.MammoError, match="prevalence"):
         CARD.predictive_value(6)
+
+
+def test_a_package_under_another_name_has_its_version(report, monkeypatch):
+    """TensorFlow is also distributed as tensorflow-cpu and tf-nightly."""
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("mammo.models.model_card.version", missing)
+    monkeypatch.setattr(np, "__version__", "2.0.0")
+    card = make_card(report, image_size=(64, 64), weights="random", seed=0, training="")
+    assert card.versions["numpy"] == "2.0.0"
+    assert card.versions["scikit-image"] == "unknown"

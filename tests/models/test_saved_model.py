@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from dataclasses import asdict
@@ -152,3 +154,42 @@ def test_the_file_holds_built_in_layers_only(saved):
         config = json.loads(archive.read("config.json"))
     modules = {layer["module"] for layer in config["config"]["layers"]}
     assert modules <= {"keras.layers", "keras"}
+
+
+def test_where_the_folder_is_the_place_of_a_drive_the_old_model_stays(saved, model, report, tmp_path, monkeypatch):
+    """Such a folder can be emptied, but neither renamed nor removed."""
+    folder = tmp_path / "m"
+    shutil.copytree(saved, folder)
+    rename, remove = os.rename, os.rmdir
+
+    def busy(function):
+        def run(path, *args, **kwargs):
+            if os.path.basename(path) == "m":
+                raise OSError(errno.EBUSY, "Device or resource busy")
+            return function(path, *args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(os, "rename", busy(rename))
+    monkeypatch.setattr(os, "rmdir", busy(remove))
+    with pytest.raises(mammo.MammoError, match=r"m cannot be written .Device or resource busy"):
+        mammo.save_classifier(folder, model, report, seed=7)
+    assert json.loads((folder / "card.json").read_text())["seed"] == 0
+    assert mammo.load_classifier(folder).card.seed == 0
+
+
+def test_hidden_files_are_not_lost(saved, model, report, tmp_path):
+    shutil.copytree(saved, tmp_path / "m")
+    (tmp_path / "m" / ".DS_Store").touch()
+    mammo.save_classifier(tmp_path / "m", model, report, seed=7)
+    (tmp_path / "m" / ".git").mkdir()
+    with pytest.raises(mammo.MammoError, match=r"holds \.git, which would be lost"):
+        mammo.save_classifier(tmp_path / "m", model, report)
+
+
+def test_a_link_to_a_folder_elsewhere_stays_one(saved, model, report, tmp_path):
+    shutil.copytree(saved, tmp_path / "drive")
+    (tmp_path / "m").symlink_to(tmp_path / "drive", target_is_directory=True)
+    mammo.save_classifier(tmp_path / "m", model, report, seed=7)
+    assert (tmp_path / "m").is_symlink()
+    assert json.loads((tmp_path / "drive" / "card.json").read_text())["seed"] == 7

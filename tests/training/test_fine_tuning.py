@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 from contextlib import nullcontext
@@ -414,3 +415,18 @@ def test_the_best_epoch_is_kept(fresh_model, demo):
 def test_a_manifest_without_splits_is_refused(model, demo):
     with pytest.raises(mammo.MammoError, match="Split it first"):
         mammo.train_head(model, demo.drop(columns="split"))
+
+
+def test_training_goes_on_where_its_checkpoint_cannot_be_written(fresh_model, demo, monkeypatch, capsys):
+    def full(path, arrays):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", -1)
+    monkeypatch.setattr(checkpoint, "write_arrays", full)
+    assert len(mammo.train_head(fresh_model, demo, epochs=3, seed=21)["loss"]) == 3
+    assert capsys.readouterr().out.count("it begins anew: ") == 1
+
+
+def test_a_negative_number_of_augmentations_is_refused(model, demo):
+    with pytest.raises(mammo.MammoError, match="n_augmentations is -1"):
+        mammo.train_head(model, demo, n_augmentations=-1)

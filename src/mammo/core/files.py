@@ -11,6 +11,7 @@ import unicodedata
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(partial_path, path)
     finally:
         partial_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_of_writing(path: Path) -> Iterator[None]:
+    """Raise MammoError that says what to do where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise MammoError(f"{path} cannot be written ({error.strerror or error}). Choose another folder.") from None
+
+
+def absolute(path) -> str:
+    """The absolute path of a file in its real folder; the file itself keeps its name where it is a link."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def is_abandoned(path: Path) -> bool:
@@ -93,14 +109,13 @@ def sha256_of(path: Path) -> str:
 
 
 def fitting_name(stem: str, suffix: str) -> str:
-    """`stem + suffix`, the stem cut at its end where the name is too long for a file system.
+    """`stem + suffix`, cut where the name is too long for a file system: the stem at its end, then the suffix.
 
     >>> fitting_name("film", ".png")
     'film.png'
     """
-    room = LONGEST_NAME - len(os.fsencode(suffix))
-    while len(os.fsencode(stem)) > room:
-        stem = stem[:-1]
+    while len(os.fsencode(stem + suffix)) > LONGEST_NAME:
+        stem, suffix = (stem[:-1], suffix) if stem else (stem, suffix[:-1])
     return stem + suffix
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.core.files import find_files, normalized, why_missing, write_atomically
+from mammo.core.files import absolute, errors_of_writing, find_files, normalized, why_missing, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ def load_manifest(path) -> pd.DataFrame:
         known = manifest[column].notna()
         files = find_files(path.parent / p for p in manifest.loc[known, column])
         manifest[column] = manifest[column].astype(object)
-        manifest.loc[known, column] = [os.path.realpath(file) for file in files]
+        manifest.loc[known, column] = [absolute(file) for file in files]
     check_manifest(manifest)
     manifest["patient_id"] = patient_ids(manifest)
     missing = [p for p in manifest["path"] if not os.path.isfile(p)]
@@ -80,13 +80,12 @@ def save_manifest(manifest: pd.DataFrame, path) -> Path:
     for column in table.columns.intersection(PATH_COLUMNS):
         known = table[column].notna()
         folder = path.parent.resolve()
+        table[column] = table[column].astype(object)
         table.loc[known, column] = [
-            Path(os.path.relpath(os.path.realpath(p), folder)).as_posix() for p in table.loc[known, column]
+            Path(os.path.relpath(absolute(p), folder)).as_posix() for p in table.loc[known, column]
         ]
-    try:
+    with errors_of_writing(path):
         write_atomically(path, lambda part: table.to_csv(part, index=False))
-    except OSError as error:
-        raise MammoError(f"{path} cannot be written ({error.strerror or error}). Choose another folder.") from None
     return path
 
 
@@ -114,8 +113,7 @@ def check_manifest(manifest: pd.DataFrame) -> None:
         raise MammoError(f"The manifest has no column {', '.join(absent)}; it needs {', '.join(NEEDED)}.")
     if manifest.columns.has_duplicates:
         raise MammoError(f"The manifest has the column {manifest.columns[manifest.columns.duplicated()][0]} twice.")
-    if manifest.empty:
-        raise MammoError("The manifest has no rows.")
+    check_images(manifest)
     for column in NEEDED:
         empty = manifest.index[manifest[column].isna() | (manifest[column].astype(str).str.strip() == "")]
         if len(empty):
@@ -123,8 +121,6 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     _check_words(manifest["label"], LABELS, "labels")
     if "image_kind" in manifest:
         _check_words(manifest["image_kind"].dropna(), tuple(IMAGE_KINDS), "kinds of images")
-    if not manifest["path"].map(lambda path: isinstance(path, str | Path)).all():
-        raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
     names = manifest.assign(path=manifest["path"].map(lambda path: normalized(str(path))))
     twice = manifest["path"][names.duplicated(["path", *(PATCH if "patch_size" in manifest else ())])]
     if len(twice):
@@ -139,6 +135,29 @@ def check_manifest(manifest: pd.DataFrame) -> None:
             f"{len(leaking)} patients are in more than one split, first {leaking[0]}: what is learned from one "
             "image would be tested on another of the same breast. Use mammo.split_by_patient."
         )
+
+
+def check_images(table: pd.DataFrame) -> None:
+    """Raise MammoError where a table does not say which images its rows are."""
+    if "path" not in table:
+        raise MammoError("The table has no column path, which names the images.")
+    if table.empty:
+        raise MammoError("The manifest has no rows.")
+    empty = table.index[table["path"].isna() | (table["path"].astype(str).str.strip() == "")]
+    if len(empty):
+        raise MammoError(f"The manifest has no path in {len(empty)} rows, first row {empty[0]}.")
+    if not table["path"].map(lambda path: isinstance(path, str | Path)).all():
+        raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
+    if "patch_size" in table:
+        try:
+            places = table.reindex(columns=list(PATCH)).to_numpy(np.float64)
+        except (TypeError, ValueError):  # words
+            places = np.full((1, len(PATCH)), np.nan)
+        if not np.isfinite(places).all() or (places[:, -1] <= 0).any():
+            raise MammoError(
+                f"Some rows have no {', '.join(PATCH)}. A table holds whole images, or patches as mammo.lesion_patches "
+                "makes them, not both."
+            )
 
 
 def _check_words(values: Iterable, known: tuple[str, ...], what: str) -> None:
@@ -190,18 +209,20 @@ def add_validation_split(manifest: pd.DataFrame, fraction: float = 0.2, seed: in
 
     Raises MammoError where there is no training part, or one of the two would lack a class.
     """
+    if not 0 < fraction < 1:
+        raise MammoError(f"fraction is the share of the training patients, between 0 and 1, not {fraction!r}.")
     labels = _gravest_labels(rows_in_split(manifest, "train"))
     try:
         _, validation = _halve(labels, fraction, seed)
     except ValueError:
         raise MammoError(f"{len(labels)} training patients are too few to take a validation from.") from None
     moved = (manifest["split"] == "train") & patient_ids(manifest).isin(validation.index)
-    return manifest.assign(split=manifest["split"].mask(moved, "validation"))
+    return manifest.assign(split=manifest["split"].astype(object).mask(moved, "validation"))
 
 
 def _gravest_labels(manifest: pd.DataFrame) -> pd.Series:
     """The gravest label of each patient, by patient id in the order of the ids."""
-    gravity = manifest["label"].map(GRAVITY.index).groupby(patient_ids(manifest)).max().sort_index()
+    gravity = manifest["label"].astype(object).map(GRAVITY.index).groupby(patient_ids(manifest)).max().sort_index()
     return gravity.map(dict(enumerate(GRAVITY)))
 
 

@@ -22,11 +22,12 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import find_files, sha256_of
-from mammo.core.manifest import IMAGE_KINDS, image_kind, patches_of
+from mammo.core.files import find_files
+from mammo.core.manifest import IMAGE_KINDS, check_images, image_kind, patches_of
 from mammo.data import augmentation
 from mammo.data.augmentation import augment, versions_of
 from mammo.data.preprocessing import prepare, preprocessing_version
+from mammo.io import content_id
 
 WORKERS = min(8, os.cpu_count() or 1)  # each holds an image of full size
 BATCH_PIXELS = 2**22  # of the inputs that a network computes with at a time: its memory grows with them
@@ -47,6 +48,7 @@ class ImageLoader:
     """
 
     def __init__(self, manifest: pd.DataFrame, image_size, n_augmentations=0, seed: int = 0):
+        check_images(manifest)
         self.paths = find_files(manifest["path"])
         self.patches = patches_of(manifest)
         self.image_size, self.seed, self.image_kind = tuple(image_size), seed, image_kind(manifest)
@@ -97,7 +99,7 @@ class ImageLoader:
 
 def _sha256(path: Path) -> str:
     try:
-        return sha256_of(path)
+        return content_id(path)
     except OSError:
         return uuid.uuid4().hex * 2  # reading it will say what is wrong
 

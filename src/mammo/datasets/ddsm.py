@@ -30,6 +30,7 @@ Run on a replica only: the owner's films cannot be had at the time of writing.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -37,10 +38,11 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import absolute, list_files
 from mammo.datasets._geometry import circle_of_outline, follow_chain, place_in_images
 from mammo.datasets._tables import as_manifest, check_counts, check_files, gravest, in_order, left_out, translated
 from mammo.io.ddsm_ljpeg import read_ics
+from mammo.io.decoding import read_bytes
 
 SOURCE = "DDSM"
 PUBLISHED = {"cases": 2620, "films": 10_480}
@@ -91,7 +93,7 @@ def read_overlay(path) -> list[dict]:
     Raises MammoError where the file is cut off.
     """
     path = Path(path)
-    text = path.read_text(encoding="latin-1")
+    text = read_bytes(path).decode("latin-1")
     total = re.search(r"TOTAL_ABNORMALITIES\s+(\d+)", text)
     parts = re.split(r"^\s*ABNORMALITY\s+\d+\s*$", text, flags=re.MULTILINE)[1:]
     if not total or int(total[1]) != len(parts):
@@ -125,7 +127,7 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
     The others are kept, as what is outlined in one view counts for the whole breast.
     """
     rows, missing, unnamed = [], [], []
-    extra = {path.resolve() for path in list_files(root, ".ljpeg", ".overlay")}
+    extra = {absolute(path) for path in list_files(root, ".ljpeg", ".overlay")}
     for ics in list_files(root, ".ics"):
         case = CASE.fullmatch(ics.stem)
         if not case:
@@ -137,10 +139,10 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
             path, overlay = ics.with_name(f"{name}.LJPEG"), ics.with_name(f"{name}.OVERLAY")
             wanted = [path, overlay] if film["overlay"] else [path]
             missing += [file.name for file in wanted if not file.is_file()]
-            extra -= {file.resolve() for file in wanted}
+            extra -= {absolute(file) for file in wanted}
             rows.append(
                 {
-                    "path": str(path.resolve()),
+                    "path": absolute(path),
                     "patient_id": f"{case[1].upper()}_{case[2]}",
                     "laterality": view[0],
                     "view": view.partition("_")[2],
@@ -154,7 +156,7 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
                     "complete": all(file.is_file() for file in wanted),
                 }
             )
-    check_files(SOURCE, missing, [*unnamed, *(path.name for path in extra)], partial)
+    check_files(SOURCE, missing, [*unnamed, *map(os.path.basename, extra)], partial)
     if not any(row["complete"] for row in rows):
         raise MammoError(f"{root} holds no case of DDSM: no .ics file with its films below it.")
     return pd.DataFrame(rows)

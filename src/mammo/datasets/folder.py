@@ -15,10 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files, normalized
+from mammo.core.files import absolute, list_files, normalized
 from mammo.core.manifest import CLASS_NAMES, LABELS, check_manifest
 
 ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".bmp", ".webp", ""}
+ENDINGS |= {".jp2", ".j2k", ".jls", ".ppm", ".pnm", ".pfm", ".gif"}
 
 
 def manifest(root, patient_pattern: str) -> pd.DataFrame:
@@ -37,10 +38,10 @@ def manifest(root, patient_pattern: str) -> pd.DataFrame:
     rows = []
     for label in LABELS:
         for path in list_files(root / label) if (root / label).is_dir() else []:
-            rows.append({"path": str(path.resolve()), "label": label, "patient_id": _patient(path, root, pattern)})
+            rows.append({"path": absolute(path), "label": label, "patient_id": _patient(path, root, pattern)})
     if not rows:
         raise MammoError(f"{root} holds no images.")
-    table = pd.DataFrame(rows).assign(laterality=None, view=None, source=root.name)
+    table = pd.DataFrame(rows).assign(laterality=None, view=None, source=root.resolve().name)
     check_manifest(table)
     return table
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mammo.core.errors import MammoError
 from mammo.core.manifest import patient_ids
 from mammo.evaluation.calibration import expit, log_odds
+from mammo.evaluation.operating_point import probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,15 +37,15 @@ def combine_views(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
         raise MammoError(f"There is no level {level!r}; choose {' or '.join(LEVELS)}.")
     if "laterality" not in scored or not scored["laterality"].isin(["L", "R"]).all():
         raise MammoError("Views can only be combined where the column laterality says L or R for every image.")
-    table = scored.assign(patient_id=patient_ids(scored), probability=log_odds(scored["probability"]))
+    table = scored.assign(patient_id=patient_ids(scored), probability=log_odds(probabilities(scored)))
     rules = {name: "first" for name in table.columns if name not in LEVELS["breast"]} | {"probability": "mean"}
     if "label" in table:
         table["label"] = table["label"].astype("category").cat.set_categories(SEVERITY, ordered=True)
         rules["label"] = "max"
-    table = table.groupby(LEVELS["breast"], as_index=False, sort=False).agg(rules)
+    table = table.groupby(LEVELS["breast"], as_index=False, sort=False, observed=True).agg(rules)
     if level == "patient":
         rules |= {"probability": "max"}
-        table = table.groupby(LEVELS["patient"], as_index=False, sort=False).agg(rules)
+        table = table.groupby(LEVELS["patient"], as_index=False, sort=False, observed=True).agg(rules)
     if "label" in table:
         table["label"] = table["label"].astype(str)
     return table.assign(probability=expit(table["probability"]))

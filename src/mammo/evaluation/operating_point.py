@@ -207,7 +207,10 @@ def probabilities(rows: pd.DataFrame) -> np.ndarray:
         raise MammoError(
             "The manifest has no column probability. Score it first: mammo.predict_manifest(model, manifest)."
         )
-    probability = rows["probability"].to_numpy(np.float64)
+    try:
+        probability = rows["probability"].to_numpy(np.float64)
+    except (TypeError, ValueError):  # words
+        probability = np.array([np.nan])
     if not np.isfinite(probability).all() or probability.min() < 0 or probability.max() > 1:
         raise MammoError("The column probability must lie between 0 and 1.")
     return probability

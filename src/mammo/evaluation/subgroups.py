@@ -32,7 +32,7 @@ def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float 
     ----------
     scored : DataFrame
         What `mammo.evaluate` takes.
-    by : sequence of str
+    by : str or sequence of str
         Columns; those that the manifest lacks are left out.
     target_sensitivity : float
         Of the operating point, above 0 and below 1; as for `mammo.evaluate`.
@@ -49,6 +49,7 @@ def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float 
     MammoError
         As `mammo.evaluate` does.
     """
+    by = (by,) if isinstance(by, str) else by
     rows = [_level(scored, level, target_sensitivity) for level in ("image", "breast", "patient")]
     test = rows_in_split(scored, "test")
     predictions = _predictions(scored, target_sensitivity)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError
+from mammo.core.files import errors_of_writing
 from mammo.data.preprocessing import PreparedImage, image_warnings, prepare, preprocessing_version, shape_warning
 from mammo.evaluation.combine_views import combine_views
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
@@ -224,10 +225,11 @@ class Classifier:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "card.json").is_file() and read_card(folder) != self.card:
             raise MammoError(f"{folder} holds another model. Choose another folder.")
-        network_export.export(self.model, folder, self.card.model_id)
-        if self.ood_detector is not None:
-            write_ood_detector(folder, self.ood_detector)
-        write_card(folder, self.card)
+        with errors_of_writing(folder):
+            network_export.export(self.model, folder, self.card.model_id)
+            if self.ood_detector is not None:
+                write_ood_detector(folder, self.ood_detector)
+            write_card(folder, self.card)
         return folder
 
 

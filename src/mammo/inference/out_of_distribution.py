@@ -74,6 +74,11 @@ def fit_to_features(features: dict[str, np.ndarray], patients: np.ndarray, seed:
     """Fit the detector to features, (images, channels) for each of LAYERS; returns its arrays."""
     shuffled = np.random.default_rng(seed).permutation(np.unique(patients))
     sets_limits = np.isin(patients, shuffled[: len(shuffled) // 2])
+    if sets_limits.sum() < 2:
+        raise MammoError(
+            f"The validation images are of {len(shuffled)} patients, too few for an out-of-distribution detector. Take "
+            "more patients for validation."
+        )
     learned, distances = {}, []
     for name in LAYERS:
         part = _compressed(features[name])

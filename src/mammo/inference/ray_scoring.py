@@ -27,11 +27,12 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import sha256_of, write_atomically
+from mammo.core.files import write_atomically
 from mammo.inference.classifier import Classifier
 from mammo.inference.loading import load_classifier
 from mammo.inference.score_folder import AS_TEXT, COLUMNS, files_to_score, is_begun, read_scores
 from mammo.inference.scoring import BATCH, Scorer
+from mammo.io import content_id
 
 
 def score_folder(
@@ -104,7 +105,7 @@ class _Scorer:
 
     def _content(self, name: str) -> str | None:
         try:
-            return sha256_of(self.folder / name)
+            return content_id(self.folder / name)
         except OSError:
             return None
 
@@ -120,7 +121,7 @@ class _Scorer:
 
     def _row(self, name: str, content: str | None, refused: dict) -> dict:
         row = refused.get(name) or json.loads(self._path(content).read_text(encoding="utf-8"))
-        return row | {"file": name, "sha256": content}
+        return row | {"file": name, "sha256": content and content.split()[0]}
 
     def _path(self, content: str) -> Path:
         name = hashlib.sha256(f"{content} {self.model}".encode()).hexdigest()

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files, normalized
+from mammo.core.files import errors_of_writing, list_files, normalized
 from mammo.data.image_loader import WORKERS
 from mammo.inference.classifier import Classifier
 from mammo.inference.loading import load_classifier
@@ -53,10 +53,16 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
     Raises
     ------
     MammoError
-        For a folder without files, and for a table of something else, of another model or another preprocessing.
+        For a folder without files, or one that can no longer be read; for a table of something else, of another model
+        or another preprocessing, or one that cannot be written.
     """
     folder, table = Path(folder), Path(table)
     classifier = classifier or load_classifier()
+    with errors_of_writing(table):
+        return _score_folder(folder, table, classifier, workers)
+
+
+def _score_folder(folder: Path, table: Path, classifier: Classifier, workers: int) -> pd.DataFrame:
     names, done = files_to_score(folder, table), _rows_in(table, classifier.id)
     table.parent.mkdir(parents=True, exist_ok=True)
     with table.open("a", **AS_TEXT) as file, tqdm(total=len(names), unit="file") as progress:

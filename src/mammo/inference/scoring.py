@@ -111,8 +111,20 @@ class Scorer:
         try:
             result = model_input_of(self.classifier.prepare(self.folder / name))
         except MammoError as error:
+            if not self._folder_is_there():
+                raise MammoError(
+                    f"{self.folder} can no longer be read. Connect its drive again (in Colab: mount Google Drive "
+                    "again), then repeat the same call: it goes on where it stopped."
+                ) from None
             result = error
         return _Reading(result, time.perf_counter() - begun, time.thread_time() - begun_cpu)
+
+    def _folder_is_there(self) -> bool:
+        try:
+            with os.scandir(self.folder) as entries:
+                return any(True for _ in entries)  # where a drive was connected, an empty folder is left
+        except OSError:
+            return False
 
     def _read_in(self, reading: Future[_Reading]) -> ModelInput | MammoError:
         result, seconds, cpu_seconds = reading.result()

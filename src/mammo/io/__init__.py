@@ -10,17 +10,46 @@ this module: no name, no date, no identifier.
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from pathlib import Path
 
 from mammo.core.errors import MammoError
-from mammo.io.ddsm_ljpeg import read_ljpeg
+from mammo.core.files import sha256_of
+from mammo.io.ddsm_ljpeg import ics_of, read_ljpeg
 from mammo.io.decoding import START, read_bytes
 from mammo.io.dicom import looks_like_dicom, read_dicom
 from mammo.io.image_files import read_picture
 from mammo.io.mammogram import MIN_SIDE, NO_MICROGRAPH, Mammogram, checked, frame_index, scale_to_unit
 
-__all__ = ["MIN_SIDE", "Mammogram", "read_mammogram", "read_micrograph", "scale_to_unit"]
+
+class _Quiet:
+    """Without Python's warnings, in any number of threads at a time.
+
+    `warnings.catch_warnings` alone is for one thread: of two that overlap, the second would bring back the silence of
+    the first, for good.
+    """
+
+    def __init__(self):
+        self.lock, self.readers, self.before = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            self.readers += 1
+            if self.readers == 1:
+                self.before = warnings.catch_warnings()
+                self.before.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.readers -= 1
+            if self.readers == 0:
+                self.before.__exit__(*error)
+
+
+QUIET = _Quiet()
+__all__ = ["MIN_SIDE", "Mammogram", "content_id", "read_mammogram", "read_micrograph", "scale_to_unit"]
 
 
 def read_mammogram(path, frame: int | None = None) -> Mammogram:
@@ -55,14 +84,19 @@ def read_micrograph(path, frame: int | None = None) -> Mammogram:
     return _read(path, frame, colour=True)
 
 
+def content_id(path: Path) -> str:
+    """A checksum of all that is read for an image: of the file, and of the .ics file beside a film of DDSM."""
+    ics = ics_of(path) if path.suffix.upper() == ".LJPEG" else None
+    return sha256_of(path) + (f" {sha256_of(ics)}" if ics else "")
+
+
 def _read(path, frame: int | None, colour: bool) -> Mammogram:
     if not isinstance(path, str | os.PathLike):
         raise MammoError(f"An image is read from its path, and {type(path).__name__} is none. Give the name of a file.")
     path = Path(path)
     start = read_bytes(path, START)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a reader should know comes as the mammogram's own warnings
+        with QUIET:  # what a reader should know comes as the mammogram's own warnings
             is_dicom, is_ljpeg = looks_like_dicom(start), path.suffix.upper() == ".LJPEG"
             if colour and (is_dicom or is_ljpeg):
                 raise MammoError(NO_MICROGRAPH.format(path.name, "is DICOM" if is_dicom else "is a film of DDSM"))

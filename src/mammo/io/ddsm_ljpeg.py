@@ -26,7 +26,7 @@ from mammo.io.mammogram import Mammogram, check_size, scale_to_unit
 NAME = re.compile(r"([A-D])_(\d+)_(\d+)\.((?:LEFT|RIGHT)_(?:CC|MLO))", re.IGNORECASE)
 VIEW_LINE = re.compile(
     r"^(LEFT_CC|LEFT_MLO|RIGHT_CC|RIGHT_MLO)\s+LINES\s+(\d+)\s+PIXELS_PER_LINE\s+(\d+)"
-    r"\s+BITS_PER_PIXEL\s+(\d+)\s+RESOLUTION\s+([\d.]+)\s+(\S*OVERLAY)",
+    r"\s+BITS_PER_PIXEL\s+(\d+)\s+RESOLUTION\s+(\d+(?:\.\d+)?)\s+(\S*OVERLAY)",
     re.MULTILINE,
 )
 DENSITY = {  # first letter of the case and digitiser -> optical density of a grey value
@@ -70,13 +70,20 @@ def read_ics(path) -> dict:
     return facts
 
 
+def ics_of(path: Path) -> Path | None:
+    """The .ics file beside a film, which has its size and its greys; None where there is none."""
+    name = NAME.match(path.name)
+    ics = path.with_name("{}-{}-{}.ics".format(*name.groups()[:3])) if name else path
+    return ics if name and ics.is_file() else None
+
+
 def read_ljpeg(path: Path) -> Mammogram:
     """Read one film; raises MammoError where it is cut off, not lossless JPEG, or not of the size announced."""
     import imagecodecs  # takes a tenth of a second, which other formats need not wait for
 
     data = read_bytes(path)
     frame, scan = data.find(START_OF_FRAME), data.find(START_OF_SCAN)
-    if frame < 0 or scan < 0:
+    if frame < 0 or scan < 0 or len(data) < scan + 8:
         raise MammoError(f"{path.name} is no lossless JPEG of DDSM. Download it again.")
     if not data.rstrip(b"\0\n").endswith(END):
         raise MammoError(f"{path.name} is cut off before its end. Download it again.")
@@ -90,9 +97,8 @@ def read_ljpeg(path: Path) -> Mammogram:
         grey = imagecodecs.jpeg8_decode(data)
     if grey.ndim != 2:
         raise MammoError(f"{path.name} has {grey.shape[-1]} channels; a film of DDSM has one. Download it again.")
-    name = NAME.match(path.name)
-    ics = path.with_name("{}-{}-{}.ics".format(*name.groups()[:3])) if name else path
-    if not name or not ics.is_file():
+    name, ics = NAME.match(path.name), ics_of(path)
+    if ics is None:
         image, bits = scale_to_unit(grey)
         return Mammogram(image=image, file=path.name, format="LJPEG", bits=bits, warnings=(NO_ICS,))
     return _calibrated(path, grey, read_ics(ics), name[1].upper(), name[4].upper())

@@ -50,12 +50,12 @@ def read_tiff(path: Path, frame: int | None) -> Samples | None:
         if values.size == 0 or values.shape[:2] != (page.imagelength, page.imagewidth) or values.ndim > 3:
             raise ValueError(f"values of the shape {values.shape}")
         if photometric == PALETTE:
-            values = np.moveaxis(np.asarray(page.colormap)[:, values], 0, -1)
+            values = np.moveaxis(np.asarray(page.colormap)[:, values.astype(np.intp)], 0, -1)
         extra = [int(kind) for kind in page.extrasamples]
         orientation, bits = page.tags.valueof(ORIENTATION, default=1), int(page.bitspersample)
     if values.dtype.kind not in "biuf":
         raise MammoError(f"{path.name} holds values of the type {values.dtype}, and a mammogram has grey values.")
-    if values.dtype.kind == "b" or bits in (1, 2, 4):  # as the other formats have them
+    if photometric != PALETTE and (values.dtype.kind == "b" or bits in (1, 2, 4)):  # as the other formats have them
         values = values.astype(np.uint8) * np.uint8(255 // (2**bits - 1))
     colours = 3 if is_rgb or photometric == PALETTE else 1
     pixels, alpha = values, None

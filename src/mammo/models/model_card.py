@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
 from mammo.core.errors import MammoError
+from mammo.core.files import write_atomically
 from mammo.core.manifest import IMAGE_KINDS
 from mammo.evaluation.calibration import Calibration
 from mammo.evaluation.operating_point import OperatingPoint, positive_predictive_value
@@ -156,8 +159,15 @@ def make_card(report: dict, **fields) -> ModelCard:
     metrics = {name: {"value": report[name], "interval": report[f"{name}_interval"]} for name in names}
     measured = {*names, *(f"{name}_interval" for name in names)}
     values = {name: value for name, value in report.items() if name not in measured}
-    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
     return check_card(values | {"metrics": metrics, "versions": versions} | fields, "The report")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # such as TensorFlow's, which is distributed under several names
+        return getattr(sys.modules.get(package), "__version__", "unknown")
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -175,9 +185,9 @@ def read_card(folder: Path) -> ModelCard:
 def write_card(folder: Path, card: ModelCard) -> None:
     """`card.json` for programs, `MODEL_CARD.md` for people, `CHECKLIST.md` for reviewers."""
     card = check_card(asdict(card), "The card")
-    (folder / "card.json").write_text(card_json(card) + "\n", encoding="utf-8")
-    (folder / "MODEL_CARD.md").write_text(card_text(card), encoding="utf-8")
-    (folder / "CHECKLIST.md").write_text(checklist(card), encoding="utf-8")
+    texts = {"card.json": card_json(card) + "\n", "MODEL_CARD.md": card_text(card), "CHECKLIST.md": checklist(card)}
+    for name, text in texts.items():
+        write_atomically(folder / name, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def card_json(card: ModelCard) -> str:

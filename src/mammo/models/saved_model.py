@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card,
 
 # Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
 OOD_FILE = "ood_detector.npz"
+LEFT = re.compile(r"\.DS_Store$|\._|\.ipynb_checkpoints$|\.export-")  # by file managers, Jupyter, a killed export
 FILES = CARD_FILES | {"model.keras", OOD_FILE, "network.onnx", "network.bin", "network.json"}
 
 
@@ -72,7 +74,7 @@ def save_classifier(
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
         raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
-    unknown = sorted(path.name for path in folder.glob("[!.]*") if path.name not in FILES)
+    unknown = sorted(path.name for path in folder.glob("*") if path.name not in FILES and not LEFT.match(path.name))
     if unknown:
         raise MammoError(f"{folder} holds {unknown[0]}, which would be lost. Move it, or choose another folder.")
     card = make_card(
@@ -101,6 +103,7 @@ def save_classifier(
 def _write_folder(folder: Path, model, card: ModelCard, ood_detector) -> ModelCard:
     from mammo.core.backend import keras
 
+    folder = folder.resolve()  # a link to a folder elsewhere stays one
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
@@ -181,11 +184,11 @@ def _sha256_of_arrays(arrays: dict[str, np.ndarray]) -> str:
 
 def _swap(new: Path, folder: Path, old: Path) -> None:
     """Put `new` where `folder` is; if that fails, what was there is there again."""
-    if folder.exists():
-        shutil.move(folder, old)
     try:
+        if folder.exists():
+            shutil.move(folder, old)
         os.replace(new, folder)
     except OSError:
-        if old.exists():
-            shutil.move(old, folder)
+        if old.exists():  # the folder may be there still, and empty, where it is the place of a drive
+            shutil.copytree(old, folder, dirs_exist_ok=True)
         raise

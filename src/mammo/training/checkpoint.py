@@ -96,4 +96,11 @@ class Checkpoint(keras.callbacks.Callback):
         arrays["state"] = np.array(json.dumps(state))
         size = sum(array.nbytes for array in arrays.values()) + 10**6
         if make_room(self.path.parents[1], size, {path for path in self.needed if path.is_file()}):
-            write_arrays(self.path, arrays)
+            try:
+                write_arrays(self.path, arrays)
+            except OSError as error:
+                self.active = False
+                print(
+                    f"If this training is interrupted, it begins anew: {self.path.parent} cannot be written "
+                    f"({error.strerror or error})."
+                )

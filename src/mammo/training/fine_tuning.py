@@ -98,7 +98,7 @@ def train_head(
         Where a split is missing or leaks, a file cannot be read, a setting is too low, or the loss is not a number
         from the first epoch on.
     """
-    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience)
+    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience, n_augmentations=n_augmentations)
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
@@ -149,7 +149,7 @@ def fine_tune(
     ----------
     .. [1] I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
     """
-    _check_settings(epochs=epochs, batch_size=batch_size, stages=stages)
+    _check_settings(epochs=epochs, batch_size=batch_size, stages=stages, n_augmentations=n_augmentations)
     if stages > STAGES:
         raise MammoError(f"stages is {stages!r}. ResNet50 has {STAGES}.")
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision), stages)
@@ -193,8 +193,9 @@ def _adamw(learning_rate: float, steps: int, precision: str) -> keras.optimizers
 
 def _check_settings(**settings: int) -> None:
     for name, value in settings.items():
-        if value < 1:
-            raise MammoError(f"{name} is {value!r}. Set it to 1 or more.")
+        least = 0 if name == "n_augmentations" else 1
+        if value < least:
+            raise MammoError(f"{name} is {value!r}. Set it to {least} or more.")
 
 
 def _precision(wanted: str | None) -> str:
