@@ -202,7 +202,13 @@ def test_what_cannot_be_scored(films, classifier, tmp_path):
     assert not (tmp_path / "scores.csv").exists()
 
 
-@pytest.mark.parametrize("gone", [lambda films: films.rename(films.with_name("away")), lambda films: empty(films)])
+def empty(folder):
+    """As where a drive was connected before."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+@pytest.mark.parametrize("gone", [shutil.rmtree, empty])
 def test_a_drive_that_fails_ends_the_call_and_leaves_no_rows_of_errors(films, classifier, tmp_path, monkeypatch, gone):
     monkeypatch.setattr(scoring, "BATCH", 2)
     whole = mammo.score_folder(films, tmp_path / "whole.csv", classifier)
@@ -210,10 +216,10 @@ def test_a_drive_that_fails_ends_the_call_and_leaves_no_rows_of_errors(films, cl
     rows = scoring.Scorer._rows
 
     def then_gone(scorer, images):
-        yield_ = rows(scorer, images)
+        found = rows(scorer, images)
         if films.is_dir():
             gone(films)
-        return yield_
+        return found
 
     monkeypatch.setattr(scoring, "AHEAD", 0)
     monkeypatch.setattr(scoring.Scorer, "_rows", then_gone)
@@ -224,11 +230,6 @@ def test_a_drive_that_fails_ends_the_call_and_leaves_no_rows_of_errors(films, cl
     shutil.rmtree(films, ignore_errors=True)
     copy.rename(films)
     pd.testing.assert_frame_equal(mammo.score_folder(films, tmp_path / "scores.csv", classifier), whole, rtol=1e-4)
-
-
-def empty(folder):
-    for path in folder.iterdir():
-        path.unlink()
 
 
 def test_a_table_that_cannot_be_written_is_named(films, classifier, tmp_path):

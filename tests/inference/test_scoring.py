@@ -50,7 +50,7 @@ def small(monkeypatch):
 
 
 def scored(classifier):
-    scorer = Scorer(classifier, Path("films"), workers=2)
+    scorer = Scorer(classifier, Path(__file__).parent, workers=2)
     return [row for rows in scorer.rows(NAMES) for row in rows], scorer.utilisation
 
 
