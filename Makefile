@@ -27,7 +27,7 @@ demo: $(VENV)/ready ## run the notebooks; the results go to artifacts/
 bench: $(VENV)/ready ## measure each claim of speed, side by side with the plain way; an hour
 	for name in training prediction cold_start reading latency generation scaling archive big_images; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
 
-test: $(VENV)/ready lint ## lint, unit tests and all notebooks; 10 minutes
+test: $(VENV)/ready lint ## lint, unit tests and all notebooks; 12 minutes
 	$(VENV)/bin/python $(PYTEST)
 
 test-fast: $(VENV)/ready ## without notebooks and training; 2 minutes
