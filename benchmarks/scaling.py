@@ -24,8 +24,8 @@ JOBS = {
 import mammo
 manifest = mammo.load_manifest(folder + "/manifest.csv")
 model = mammo.build_model("demo", image_size=(224, 224))
-options = {"n_augmentations": 0, "patience": 99, "cache": folder + "/cache"}
-mammo.train_head(model, manifest, epochs=5, **options)
+options = {"n_augmentations": 0, "cache": folder + "/cache"}
+mammo.train_head(model, manifest, epochs=5, patience=99, **options)
 mammo.fine_tune(model, manifest, stages=1, epochs=1, **options)
 """,
     "scoring": """

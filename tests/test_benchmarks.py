@@ -1,6 +1,7 @@
 """What the benchmark scripts compute before they print it."""
 
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +87,23 @@ def test_files_of_an_archive_are_links_or_differ_behind_the_pixels(tmp_path, wri
 
 
 @pytest.mark.training
+@pytest.mark.parametrize("job", ["training", "scoring"])
+def test_the_jobs_of_the_scaling_script_call_what_there_is(job, script, monkeypatch):
+    import mammo
+
+    called = []
+    for name in ("load_manifest", "build_model", "train_head", "fine_tune", "score_folder", "load_classifier"):
+        signature = inspect.signature(getattr(mammo, name))
+
+        def call(*args, name=name, signature=signature, **options):
+            signature.bind(*args, **options)
+            called.append(name)
+
+        monkeypatch.setattr(mammo, name, call)
+    exec(script("scaling").JOBS[job], {"folder": "folder", "exported": "exported"})
+    assert called[-1] == {"training": "fine_tune", "scoring": "score_folder"}[job]
+
+
 def test_the_script_for_graphics_cards_runs_in_miniature_on_a_processor(script, capsys):
     gpu = script("gpu")
     gpu.main(**gpu.MINIATURE)
