@@ -70,7 +70,8 @@ def bfloat16_errors(tables: list[str]) -> None:
         mammo.load_classifier(runtime="keras").export(folder)
         exact, fast = (openvino_runtime(folder, card.model_id, precision) for precision in ("float32", "bfloat16"))
         shipped = mammo.load_classifier(folder, "openvino", "bfloat16").run
-        for name, manifest in {"synthetic": synthetic(scratch)} | {t: mammo.load_manifest(t) for t in tables}.items():
+        manifests = {"synthetic": synthetic(scratch)} | {table: mammo.load_manifest(table) for table in tables}
+        for name, manifest in manifests.items():
             images = ImageLoader(manifest, card.image_size)
             expected, alone, found = (malignant(run, images) for run in (exact, fast, shipped))
             inside = (expected > 0.005) & (expected < 0.995)

@@ -29,7 +29,7 @@ from mammo.models.gradcam import evidence
 LAYERS = {"texture": "conv3_block4_out", "content": "pooled_features"}
 FILES = ("network.onnx", "network.bin")  # the graph, and its weights
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-BFLOAT16_ERROR = 0.15  # of the log-odds of malignant: no bound, of 1,247 images the largest was 0.293
+BFLOAT16_ERROR = 0.15  # of the log-odds of malignant: no bound, of 1,247 images the largest was 0.252
 
 
 @dataclass(frozen=True)
