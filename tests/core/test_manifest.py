@@ -168,6 +168,13 @@ def test_numeric_patient_ids_stay_text(tmp_path, demo):
     assert loaded.patient_id[0] == "0000"
 
 
+@pytest.mark.parametrize("patient", ["NA", "None", "nan", "01", "1e3"])
+def test_a_patient_may_have_any_name(demo, tmp_path, patient):
+    rows = demo.replace({"patient_id": {demo["patient_id"].iloc[0]: patient}})
+    read = mammo.load_manifest(mammo.save_manifest(rows, tmp_path / "m.csv"))
+    assert read["patient_id"].tolist() == rows["patient_id"].tolist()
+
+
 def test_missing_images_are_named(tmp_path):
     path = tmp_path / "m.csv"
     table().to_csv(path, index=False)

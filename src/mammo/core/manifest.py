@@ -52,7 +52,9 @@ def load_manifest(path) -> pd.DataFrame:
     if not path.is_file():
         raise MammoError(f"{path}: there is no such manifest. Generate one, or build one with mammo.datasets.")
     try:
-        manifest = pd.read_csv(path, dtype=dict.fromkeys(("patient_id", *PATH_COLUMNS), str), keep_default_na=True)
+        manifest = pd.read_csv(path, dtype=dict.fromkeys(("patient_id", *PATH_COLUMNS), str))
+        if "patient_id" in manifest:  # which may be NA, and is not empty then
+            manifest["patient_id"] = pd.read_csv(path, usecols=["patient_id"], dtype=str, keep_default_na=False)
     except ValueError as error:  # what is damaged, and what is not text
         raise MammoError(f"{path.name} cannot be read as a CSV table ({error}).") from None
     except OSError as error:
