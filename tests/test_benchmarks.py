@@ -104,6 +104,7 @@ def test_the_jobs_of_the_scaling_script_call_what_there_is(job, script, monkeypa
     assert called[-1] == {"training": "fine_tune", "scoring": "score_folder"}[job]
 
 
+@pytest.mark.slow
 def test_the_script_for_graphics_cards_runs_in_miniature_on_a_processor(script, capsys):
     gpu = script("gpu")
     gpu.main(**gpu.MINIATURE)
