@@ -86,7 +86,6 @@ def test_files_of_an_archive_are_links_or_differ_behind_the_pixels(tmp_path, wri
         assert read_mammogram(each).warnings == expected.warnings
 
 
-@pytest.mark.training
 @pytest.mark.parametrize("job", ["training", "scoring"])
 def test_the_jobs_of_the_scaling_script_call_what_there_is(job, script, monkeypatch):
     import mammo
@@ -104,6 +103,7 @@ def test_the_jobs_of_the_scaling_script_call_what_there_is(job, script, monkeypa
     assert called[-1] == {"training": "fine_tune", "scoring": "score_folder"}[job]
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_the_script_for_graphics_cards_runs_in_miniature_on_a_processor(script, capsys):
     gpu = script("gpu")

@@ -116,10 +116,8 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     if manifest.columns.has_duplicates:
         raise MammoError(f"The manifest has the column {manifest.columns[manifest.columns.duplicated()][0]} twice.")
     check_images(manifest)
-    for column in NEEDED:
-        empty = manifest.index[manifest[column].isna() | (manifest[column].astype(str).str.strip() == "")]
-        if len(empty):
-            raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
+    for column in ("label", "patient_id"):
+        _check_filled(manifest, column)
     _check_words(manifest["label"], LABELS, "labels")
     if "image_kind" in manifest:
         _check_words(manifest["image_kind"].dropna(), tuple(IMAGE_KINDS), "kinds of images")
@@ -145,9 +143,7 @@ def check_images(table: pd.DataFrame) -> None:
         raise MammoError("The table has no column path, which names the images.")
     if table.empty:
         raise MammoError("The manifest has no rows.")
-    empty = table.index[table["path"].isna() | (table["path"].astype(str).str.strip() == "")]
-    if len(empty):
-        raise MammoError(f"The manifest has no path in {len(empty)} rows, first row {empty[0]}.")
+    _check_filled(table, "path")
     if not table["path"].map(lambda path: isinstance(path, str | Path)).all():
         raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
     if "patch_size" in table:
@@ -160,6 +156,12 @@ def check_images(table: pd.DataFrame) -> None:
                 f"Some rows have no {', '.join(PATCH)}. A table holds whole images, or patches as mammo.lesion_patches "
                 "makes them, not both."
             )
+
+
+def _check_filled(table: pd.DataFrame, column: str) -> None:
+    empty = table.index[table[column].isna() | (table[column].astype(str).str.strip() == "")]
+    if len(empty):
+        raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
 
 
 def _check_words(values: Iterable, known: tuple[str, ...], what: str) -> None:

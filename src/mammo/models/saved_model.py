@@ -24,7 +24,8 @@ from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card,
 
 # Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
 OOD_FILE = "ood_detector.npz"
-LEFT = re.compile(r"\.DS_Store$|\._|\.ipynb_checkpoints$|\.export-")  # by file managers, Jupyter, a killed export
+# By file managers, Jupyter, and an export that was killed.
+LEFT_BEHIND = re.compile(r"\.DS_Store$|\._|\.ipynb_checkpoints$|\.export-")
 FILES = CARD_FILES | {"model.keras", OOD_FILE, "network.onnx", "network.bin", "network.json"}
 
 
@@ -74,7 +75,8 @@ def save_classifier(
     folder = Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
         raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
-    unknown = sorted(path.name for path in folder.glob("*") if path.name not in FILES and not LEFT.match(path.name))
+    names = {path.name for path in folder.glob("*")} - FILES
+    unknown = sorted(name for name in names if not LEFT_BEHIND.match(name))
     if unknown:
         raise MammoError(f"{folder} holds {unknown[0]}, which would be lost. Move it, or choose another folder.")
     card = make_card(

@@ -136,8 +136,7 @@ def run(settings: Settings) -> pd.DataFrame:
     print(f"{len(tested)} tested, {malignant} malignant, {patients} patients")
     results, notes = Results(table, subgroups, settings.breasts, Path(settings.out)), []
     if settings.by:
-        truth, patients = class_indices(table), table["patient_id"].to_numpy()
-        column = GroupShareClassifier(table[settings.by], truth, patients)
+        column = GroupShareClassifier(table[settings.by], class_indices(table), table["patient_id"].to_numpy())
         results.add(cross_validate(column, folds, len(table)), "any", f"{settings.by} alone", "its share")
     for size in settings.sizes:
         for features, name, classifier in classifiers(table, lesions, tuple(size), settings):
