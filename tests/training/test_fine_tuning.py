@@ -424,7 +424,7 @@ def test_training_goes_on_where_its_checkpoint_cannot_be_written(fresh_model, de
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", -1)
     monkeypatch.setattr(checkpoint, "write_arrays", full)
     assert len(mammo.train_head(fresh_model, demo, epochs=3, seed=21)["loss"]) == 3
-    assert capsys.readouterr().out.count("it begins anew: ") == 1
+    assert capsys.readouterr().out.count("since its last checkpoint are lost: ") == 1
 
 
 def test_a_negative_number_of_augmentations_is_refused(model, demo):

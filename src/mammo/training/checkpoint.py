@@ -101,6 +101,6 @@ class Checkpoint(keras.callbacks.Callback):
             except OSError as error:
                 self.active = False
                 print(
-                    f"If this training is interrupted, it begins anew: {self.path.parent} cannot be written "
-                    f"({error.strerror or error})."
+                    f"If this training is interrupted, the epochs since its last checkpoint are lost: {self.path.parent} "
+                    f"cannot be written ({error.strerror or error})."
                 )
