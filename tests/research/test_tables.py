@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import mammo
-from mammo.research.cross_validation import LinearClassifier, cross_validate, patient_folds
+from mammo.research.cross_validation import CVScores, LinearClassifier, cross_validate, patient_folds
 from mammo.research.cv_metrics import cv_metrics
-from mammo.research.tables import COLUMNS, difference_rows, markdown, metric_rows, subgroups_by
+from mammo.research.tables import COLUMNS, difference_rows, markdown, metric_rows, recognition_row, subgroups_by
 
 TABLE = pd.DataFrame(
     {
@@ -47,6 +47,29 @@ def test_a_subgroup_is_measured_on_its_own_rows(scores):
     line = markdown({"size": "2 x 2", "features": "good", "classifier": "linear"} | rows[0], COLUMNS)
     assert line.startswith(f"| 2 x 2 | good | linear | images | {rows[0]['auc']:.3f} (")
     assert line.count("|") == len(COLUMNS) + 1
+
+
+def test_a_score_that_knows_the_machine_is_found_out():
+    """Machine A has most cancers. One score knows the machine, the other the disease."""
+    rng, machine = np.random.default_rng(1), np.repeat(["A", "B"], 48)
+    truth = (rng.random(96) < np.where(machine == "A", 0.6, 0.2)).astype(int)
+    table = TABLE.assign(machine=machine, label=np.where(truth, "malignant", "benign"), patient_id=TABLE["path"])
+    subgroups, fold = subgroups_by("machine", table, np.arange(96)), np.arange(96)[:, None] % 2
+
+    def found(score):
+        return recognition_row(table, CVScores(score[:, None], fold, np.zeros((96, 1, 2))), subgroups)
+
+    knows, sees = found((machine == "A") + rng.normal(0, 0.1, 96)), found(truth + rng.normal(0, 0.1, 96))
+    assert knows["auc"] == 1 and knows["cases"] == (truth == 0).sum() and knows["malignant"] == 0
+    low, high = sees["auc_interval"]
+    assert low < 0.5 < high
+    assert markdown({"size": "", "features": "", "classifier": ""} | sees, COLUMNS).endswith(f"{high:.3f}) |  |  |")
+
+
+def test_recognising_a_value_is_measured_where_there_are_patients_enough():
+    alike = subgroups_by("view", TABLE, np.arange(96))
+    scores = CVScores(np.zeros((96, 1)), np.zeros((96, 1), int), np.zeros((96, 1, 1)))
+    assert recognition_row(TABLE, scores, alike) is None, "both views have the same share of malignant images"
 
 
 def test_two_networks_are_compared_with_the_same_classifier_only(scores):

@@ -16,8 +16,10 @@ prediction.
 A linear classifier is trained on radiomics (of mammograms only), and on the frozen features of each kind of weights.
 `--cells` adds the most suspicious cell (`mammo.research.lesion_cells`), `--fine-tune` mammo's own training,
 `--together` the mean of a network's classifiers at all sizes, those with flips where there are any. `--by machine_id`
-adds rows for each machine, for pairs of images within one machine, and for what the machine alone tells: a model can
-gain by recognising it. A second table has the differences of AUC between each two networks with the same classifier.
+adds rows for each machine and for pairs of images within one machine. A model can gain by recognising the machine, so
+there are rows for what the machine alone tells, and for whether scores of images that are not malignant are higher
+where a machine has more malignant ones. A second table has the differences of AUC between each two networks with the
+same classifier.
 
 Both tables are printed and written as CSV. Frozen features and fine-tuned folds are cached: after Ctrl-C the same
 command goes on.

@@ -64,31 +64,41 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, targe
     K. Linnet, Comparison of quantitative diagnostic tests: type I error, power, and sample size, Statistics in
     Medicine 6, 1987: the variance of a specificity at an estimated threshold.
     """
+    found = cv_auc(truth, scores, patients, among, within)
     tested = _tested(scores, among)
     every, truth, patients = np.asarray(truth), np.asarray(truth)[tested], np.asarray(patients)[tested]
     score, fold, malignant = scores.score[tested], scores.fold[tested], truth == 1
-    instability = instability_of(ranks_in_folds(score, fold), scores.fold)
-    auc, order_terms = auc_terms(truth, score, _comparable(fold, within, tested))
     positive = predicted_positive(every, scores, target)[tested]
     sensitivity, found_terms = share_terms(positive, malignant)
     specificity, cleared_terms = share_terms(~positive, ~malignant)
     # Malignant images that score high raise the threshold, and with it the specificity.
     cleared_terms = cleared_terms + _roc_slope(every, scores, target, tested) * found_terms
-    variances = {
-        "auc": (1 + instability) * mean_variance(order_terms, patients),
-        "sensitivity": mean_variance(found_terms, patients),
-        "specificity": (1 + instability / 4) * mean_variance(cleared_terms, patients),  # by simulation
+    # The factor of the instability is by simulation.
+    instability = instability_of(ranks_in_folds(score, fold), scores.fold)
+    cleared_variance = (1 + instability / 4) * mean_variance(cleared_terms, patients)
+    n_malignant, n_other = len(set(patients[malignant])), len(set(patients[~malignant]))
+    return found | {
+        "sensitivity": float(sensitivity),
+        "sensitivity_interval": wilson(sensitivity, mean_variance(found_terms, patients), n_malignant),
+        "specificity": float(specificity),
+        "specificity_interval": wilson(specificity, cleared_variance, n_other),
     }
-    by_class = [len(set(patients[malignant])), len(set(patients[~malignant]))]
-    ends = {
-        "auc": log_odds_interval(auc, variances["auc"], min(by_class)),
-        "sensitivity": wilson(sensitivity, variances["sensitivity"], by_class[0]),
-        "specificity": wilson(specificity, variances["specificity"], by_class[1]),
+
+
+def cv_auc(truth, scores: CVScores, patients, among=None, within=None) -> dict:
+    """The AUC alone, and the counts, as `cv_metrics` has them."""
+    tested = _tested(scores, among)
+    truth, patients, fold = np.asarray(truth)[tested], np.asarray(patients)[tested], scores.fold[tested]
+    auc, terms = auc_terms(truth, scores.score[tested], _comparable(fold, within, tested))
+    instability = instability_of(ranks_in_folds(scores.score[tested], fold), scores.fold)
+    fewest = min(len(set(patients[truth == label])) for label in (0, 1))
+    return {
+        "cases": len(truth),
+        "malignant": int(truth.sum()),
+        "patients": len(set(patients)),
+        "auc": float(auc),
+        "auc_interval": log_odds_interval(auc, (1 + instability) * mean_variance(terms, patients), fewest),
     }
-    found = {"cases": len(truth), "malignant": int(truth.sum()), "patients": len(set(patients))}
-    for name, value in zip(METRICS, (auc, sensitivity, specificity), strict=True):
-        found |= {name: float(value), f"{name}_interval": ends[name]}
-    return found
 
 
 def auc_difference(truth, first: CVScores, second: CVScores, patients, among=None, within=None) -> dict:

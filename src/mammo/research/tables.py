@@ -22,7 +22,7 @@ from mammo.core.files import write_atomically
 from mammo.core.manifest import class_indices
 from mammo.evaluation.subgroups import PATIENTS
 from mammo.research.cross_validation import CVScores, average_scores, by_breast
-from mammo.research.cv_metrics import METRICS, auc_difference, cv_metrics
+from mammo.research.cv_metrics import METRICS, auc_difference, cv_auc, cv_metrics
 
 COLUMNS = ("size", "features", "classifier", "of", *METRICS)
 DIFFERENCE_COLUMNS = ("size", "classifier", "of", "features", "minus", "difference")
@@ -37,6 +37,8 @@ class Subgroups:
     """int (rows,): equal where the column is equal."""
     masks: dict[str, np.ndarray]
     """bool (rows,) for each value that has enough tested patients of both classes."""
+    enriched: np.ndarray
+    """bool (rows,): of the rows with this value a larger share is malignant than of all rows."""
 
 
 def subgroups_by(column: str, table: pd.DataFrame, tested: np.ndarray) -> Subgroups:
@@ -57,7 +59,9 @@ def subgroups_by(column: str, table: pd.DataFrame, tested: np.ndarray) -> Subgro
             masks[str(value)] = (table[column] == value).to_numpy()
         else:
             print(f"Without {column} {value}: {fewest} patients of a class are too few, {PATIENTS} are needed.")
-    return Subgroups(column, pd.factorize(table[column].astype(str))[0], masks)
+    groups = pd.factorize(table[column].astype(str))[0]
+    enriched = malignant.groupby(groups).transform("mean") > malignant.mean()
+    return Subgroups(column, groups, masks, enriched.to_numpy())
 
 
 def metric_rows(
@@ -81,6 +85,21 @@ def metric_rows(
         yield {"of": "breasts"} | measure(class_indices(tables[0]), *combined, tables[0]["patient_id"].to_numpy())
 
 
+def recognition_row(table: pd.DataFrame, scores: CVScores, subgroups: Subgroups) -> dict | None:
+    """Whether scores tell the values of a column that have more malignant images from those that have fewer.
+
+    The AUC is over images that are not malignant, so whoever looks for the disease alone has 0.5, unless the patients
+    differ too. None where one of both sides has too few tested patients.
+    """
+    benign = class_indices(table) == 0
+    counted = benign & (scores.fold >= 0).any(axis=1)
+    n_patients = table["patient_id"][counted].groupby(subgroups.enriched[counted]).nunique()
+    if n_patients.reindex([False, True], fill_value=0).min() < PATIENTS:
+        return None
+    found = cv_auc(subgroups.enriched.astype(int), scores, table["patient_id"].to_numpy(), among=benign)
+    return {"of": f"{subgroups.column}, from images that are not malignant"} | found | {"malignant": 0}
+
+
 def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, subgroups: Subgroups | None) -> Iterator[dict]:
     """Differences of AUC between each two networks with the same classifier and size.
 
@@ -94,11 +113,11 @@ def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, subgroups:
 
 
 def markdown(row: dict, columns: Sequence[str]) -> str:
-    """One line of a Markdown table; a number with its interval."""
+    """One line of a Markdown table; a number with its interval, and nothing where there is none."""
     cells = []
     for name in columns:
         interval = row.get(f"{name}_interval")
-        cells.append(f"{row[name]:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else str(row[name]))
+        cells.append(f"{row[name]:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else str(row.get(name, "")))
     return f"| {' | '.join(cells)} |"
 
 
@@ -132,7 +151,10 @@ class Results:
         if not self.rows:
             print(header(COLUMNS))
         self.scores[size, classifier][features] = scores
-        for row in metric_rows(cv_metrics, self.table, [scores], self.breasts, self.subgroups):
+        rows = list(metric_rows(cv_metrics, self.table, [scores], self.breasts, self.subgroups))
+        if self.subgroups is not None and (row := recognition_row(self.table, scores, self.subgroups)):
+            rows.append(row)
+        for row in rows:
             self.rows.append({"size": size, "features": features, "classifier": classifier} | row)
             print(markdown(self.rows[-1], COLUMNS), flush=True)
         self._write(self.rows, self.out)
