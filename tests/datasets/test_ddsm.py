@@ -4,10 +4,10 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 import pytest
+from skimage.draw import polygon2mask
 
 import mammo
 from mammo.datasets import ddsm
-from mammo.datasets._geometry import mask_of_outline
 
 HEIGHT, WIDTH = 150, 120
 FILM = ((np.arange(WIDTH) * 29 + np.arange(HEIGHT)[:, None] * 7) % 4096).astype(np.uint16)
@@ -90,7 +90,7 @@ def test_every_abnormality_is_a_lesion_with_its_outline(root):
     assert both["lesion_type"] == "calcification, mass"
     assert (both["x"], both["y"]) == (70, 100)
     assert both["radius"] == pytest.approx(np.sqrt(400 / np.pi), abs=0.1)
-    mask = mask_of_outline(both["outline"], HEIGHT, WIDTH)
+    mask = polygon2mask((HEIGHT, WIDTH), both["outline"][:, ::-1])
     assert mask[100, 70]
     assert not mask[60, 70]
 

@@ -92,7 +92,7 @@ def test_a_damaged_line_is_shown(root, line):
 
 
 def test_without_info_there_is_nothing_to_say(root):
-    (root / "Info.txt").write_text("")
+    (root / "Info.txt").write_text("nothing\n")
     with pytest.raises(mammo.MammoError, match="no line about a film"):
         mini_mias.manifest(root)
     (root / "Info.txt").unlink()

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from mammo.evaluation.delong import auc_interval, auc_variance, clustered_variance, degrees_of_freedom, placements
+from mammo.evaluation.delong import auc_interval, clustered_variance, degrees_of_freedom, placements
 
 
 def clustered(patients, images, seed, separation=1.5, mixed=False):
@@ -14,6 +14,11 @@ def clustered(patients, images, seed, separation=1.5, mixed=False):
     if mixed:
         truth = truth * (np.tile(np.arange(images), patients) % 2)
     return truth, rng.normal(size=patients)[patient] + rng.normal(size=len(patient)) + separation * truth, patient
+
+
+def auc_variance(truth, score, patients):
+    placed = placements(truth, score)
+    return placed[truth == 1].mean(), clustered_variance(truth, placed, patients)
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,6 @@ found = {name: getattr(keras.config, name)() for name in SETTINGS}
 if found != SETTINGS:
     raise _refused(", ".join(f"{name} is {value}" for name, value in found.items() if value != SETTINGS[name]))
 
-__all__ = ["keras", "native_precision", "released", "tf"]
-
 
 def native_precision() -> str:
     """The number format that training computes in: $MAMMO_PRECISION, or what the processor is good at.

@@ -1,13 +1,13 @@
-"""The folder for what can be computed again: features of frozen networks, and the demo model's exported network."""
+"""The folder for what can be computed again: prepared images and features, checkpoints, scores, the demo network."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mammo.core.errors import MammoError
+from mammo.core.files import errors_of_writing
 
 
 def cache_folder(folder=None) -> Path:
@@ -24,13 +24,7 @@ def cache_folder(folder=None) -> Path:
     return folder
 
 
-@contextmanager
-def errors_of_cache(folder: Path) -> Iterator[None]:
+def errors_of_cache(folder: Path) -> AbstractContextManager[None]:
     """Raise MammoError that says what to do where the folder cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise MammoError(
-            f"The cache in {folder} cannot be written ({error.strerror or error}). Set $MAMMO_CACHE to a folder that "
-            "can, or give one as `cache`."
-        ) from None
+    advice = "Set $MAMMO_CACHE to a folder that can, or give one as `cache`."
+    return errors_of_writing(f"The cache in {folder}", advice)

@@ -52,12 +52,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def errors_of_writing(path: Path) -> Iterator[None]:
-    """Raise MammoError that says what to do where a file cannot be written."""
+def errors_of_writing(what, advice: str = "Choose another folder.") -> Iterator[None]:
+    """Raise MammoError that says what to do where something, such as a path, cannot be written."""
     try:
         yield
     except OSError as error:
-        raise MammoError(f"{path} cannot be written ({error.strerror or error}). Choose another folder.") from None
+        raise MammoError(f"{what} cannot be written ({error.strerror or error}). {advice}") from None
 
 
 def absolute(path) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 import numpy as np
 from PIL import Image
@@ -191,14 +191,7 @@ def cut_patch(breast: Breast, x: float, y: float, side: float) -> np.ndarray:
 
 def preprocessing_version() -> str:
     """What a model input depends on besides the file: RECIPE, and the versions of the libraries that touch pixels."""
-    return " ".join([f"preprocessing {RECIPE}", *(f"{name} {_version(name)}" for name in LIBRARIES)])
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"
+    return " ".join([f"preprocessing {RECIPE}", *(f"{name} {version(name)}" for name in LIBRARIES)])
 
 
 @dataclass(frozen=True)

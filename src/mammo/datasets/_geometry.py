@@ -14,7 +14,6 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from skimage.draw import polygon2mask
 
 from mammo.core.errors import MammoError
 from mammo.datasets._tables import warn_of
@@ -68,11 +67,6 @@ def circle_of_mask(mask: np.ndarray) -> dict[str, float]:
         return _circle(np.nan, np.nan, np.nan)
     y, x = np.nonzero(mask)
     return _circle(x.mean(), y.mean(), np.sqrt(len(x) / np.pi))
-
-
-def mask_of_outline(points, height: int, width: int) -> np.ndarray:
-    """bool (height, width), True inside an outline (points, 2) of x, y."""
-    return polygon2mask((height, width), np.asarray(points, float)[:, ::-1])
 
 
 def place_in_images(

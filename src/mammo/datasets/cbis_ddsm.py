@@ -200,10 +200,8 @@ def _table(root: Path, kind: str, split: str, partial: bool) -> pd.DataFrame | N
     path = _tables(root)[name]
     if not is_there(path, SOURCE, partial):
         return None
-    table = read_table(path, keep_default_na=False, na_values=[""]).rename(columns=NAMES)
-    absent = [column for column in (*NEEDED, "density", *DESCRIPTIONS[kind]) if column not in table]
-    if absent:
-        raise MammoError(f"{name} has no column {', '.join(absent)}. Download it again.")
+    columns = ("patient_id", "pathology", "subtlety", *NAMES, *DESCRIPTIONS[kind])
+    table = read_table(path, columns, keep_default_na=False, na_values=[""]).rename(columns=NAMES)
     check_filled(table, NEEDED, name)
     sides = translated(table["laterality"], SIDES, name)
     table["folder"] = (

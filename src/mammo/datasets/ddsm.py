@@ -81,7 +81,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 def lesions(root, partial: bool = False) -> pd.DataFrame:
     """One row an abnormality: label (None where unproven), kind, x, y, radius, and `outline`, an array of x, y.
 
-    `mammo.datasets._geometry.mask_of_outline(outline, height, width)` fills an outline.
+    `skimage.draw.polygon2mask((height, width), outline[:, ::-1])` fills an outline.
     """
     films = _films(Path(root), partial)
     return in_order(_lesions(films[films["complete"]]).assign(source=SOURCE))

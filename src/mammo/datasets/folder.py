@@ -16,7 +16,8 @@ import pandas as pd
 
 from mammo.core.errors import MammoError
 from mammo.core.files import absolute, list_files, normalized
-from mammo.core.manifest import CLASS_NAMES, LABELS, check_manifest
+from mammo.core.manifest import CLASS_NAMES, LABELS
+from mammo.datasets._tables import as_manifest
 
 ENDINGS = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".bmp", ".webp", ""}
 ENDINGS |= {".jp2", ".j2k", ".jls", ".ppm", ".pnm", ".pfm", ".gif"}
@@ -34,16 +35,16 @@ def manifest(root, patient_pattern: str) -> pd.DataFrame:
     absent = [name for name in CLASS_NAMES if not (root / name).is_dir()]
     if absent:
         raise MammoError(f"{root} has no sub-folder {' and no '.join(absent)}. Sort the images into them by label.")
-    pattern = _compiled(patient_pattern)
-    rows = []
-    for label in LABELS:
-        for path in list_files(root / label) if (root / label).is_dir() else []:
-            rows.append({"path": absolute(path), "label": label, "patient_id": _patient(path, root, pattern)})
+    pattern, unknown = _compiled(patient_pattern), {"laterality": None, "view": None}
+    rows = [
+        {"path": absolute(path), "label": label, "patient_id": _patient(path, root, pattern)} | unknown
+        for label in LABELS
+        if (root / label).is_dir()
+        for path in list_files(root / label)
+    ]
     if not rows:
         raise MammoError(f"{root} holds no images.")
-    table = pd.DataFrame(rows).assign(laterality=None, view=None, source=root.resolve().name)
-    check_manifest(table)
-    return table
+    return as_manifest(rows, root.resolve().name)
 
 
 def _compiled(patient_pattern: str) -> re.Pattern:

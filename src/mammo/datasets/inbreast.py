@@ -126,10 +126,8 @@ def _located(root: Path, images: pd.DataFrame) -> pd.DataFrame:
 def _release(root: Path) -> pd.DataFrame:
     """The owner's table, one row an image, with the file that belongs to it; `name` is the image's number."""
     path = first_table(root, "INbreast.csv", "INbreast.xls", "INbreast.xlsx")
-    table = read_table(path, **({"sep": ";"} if path.suffix == ".csv" else {}))
-    absent = [column for column in ("File_Name", "Laterality", "View", "ACR", "Bi-Rads") if column not in table]
-    if absent:
-        raise MammoError(f"{path.name} has no column {', '.join(absent)}. Take it from the release again.")
+    columns = ("File_Name", "Laterality", "View", "ACR", "Bi-Rads")
+    table = read_table(path, columns, **({"sep": ";"} if path.suffix == ".csv" else {}))
     table = table[table["File_Name"].str.fullmatch(r"\d+(\.0)?", na=False)]  # the spreadsheet ends in remarks
     check_filled(table, ("Laterality", "View", "Bi-Rads"), path.name)
     name = table["File_Name"].str.removesuffix(".0")

@@ -33,6 +33,7 @@ from mammo.core.errors import MammoError
 from mammo.core.files import list_files
 from mammo.datasets._geometry import place_in_images, sizes_of
 from mammo.datasets._tables import as_manifest, check_counts, check_files, in_order
+from mammo.io.decoding import read_bytes
 
 SOURCE = "mini-MIAS"
 PUBLISHED = {"films": 322, "patients": 161, "normal films": 207, "benign films": 63, "malignant films": 52}
@@ -103,11 +104,7 @@ def _lines(root: Path) -> pd.DataFrame:
     info = root / "Info.txt"
     if not info.is_file():
         raise MammoError(f"{info} is missing. It is part of the archive and says what the films show.")
-    try:
-        text = info.read_text(encoding="latin-1")
-    except OSError as error:
-        raise MammoError(f"{info} cannot be opened ({error.strerror or error}). Check its permissions.") from None
-    rows = [_line(line) for line in text.splitlines() if line.startswith("mdb")]
+    rows = [_line(line) for line in read_bytes(info).decode("latin-1").splitlines() if line.startswith("mdb")]
     if not rows:
         raise MammoError(f"{info} has no line about a film. Unpack the archive again.")
     return pd.DataFrame(rows)

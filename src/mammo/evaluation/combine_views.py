@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mammo.core.errors import MammoError
-from mammo.core.manifest import patient_ids
+from mammo.core.manifest import GRAVITY, patient_ids
 from mammo.evaluation.calibration import expit, log_odds
 from mammo.evaluation.operating_point import probabilities
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVELS = {"breast": ["patient_id", "laterality"], "patient": ["patient_id"]}
-SEVERITY = ["normal", "benign", "malignant"]
 
 
 def combine_views(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
@@ -40,7 +39,7 @@ def combine_views(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
     table = scored.assign(patient_id=patient_ids(scored), probability=log_odds(probabilities(scored)))
     rules = {name: "first" for name in table.columns if name not in LEVELS["breast"]} | {"probability": "mean"}
     if "label" in table:
-        table["label"] = table["label"].astype("category").cat.set_categories(SEVERITY, ordered=True)
+        table["label"] = table["label"].astype("category").cat.set_categories(list(GRAVITY), ordered=True)
         rules["label"] = "max"
     table = table.groupby(LEVELS["breast"], as_index=False, sort=False, observed=True).agg(rules)
     if level == "patient":

@@ -1,6 +1,5 @@
 """How sure an AUC is, without resampling: DeLong's variance, for patients with one image or several.
 
-    auc, variance = auc_variance(truth, probability, patients)
     low, high = auc_interval(truth, probability, patients)
 
 Each image has a placement: the share of the other class that it is rightly above or below. Their mean is the AUC,
@@ -65,11 +64,6 @@ def degrees_of_freedom(truth, placed, patients) -> float:
     return float(2 * np.sum(variances) ** 2 / np.sum(errors)) if np.sum(errors) > 0 else float("nan")
 
 
-def auc_variance(truth, score, patients) -> tuple[float, float]:
-    """The AUC and its variance, patients counted as one."""
-    return _auc_of(truth, placed := placements(truth, score)), clustered_variance(truth, placed, patients)
-
-
 def auc_interval(truth, score, patients) -> list[float] | None:
     """The 95 % interval of an AUC, within 0 and 1; None for fewer than two patients of a class.
 
@@ -82,9 +76,5 @@ def auc_interval(truth, score, patients) -> list[float] | None:
         return None
     placed = placements(truth, score)
     variance, degrees = (measure(truth, placed, patients) for measure in (clustered_variance, degrees_of_freedom))
-    return log_odds_interval(_auc_of(truth, placed), variance, fewest, degrees)
-
-
-def _auc_of(truth, placed) -> float:
-    """The AUC is the mean placement of the malignant images."""
-    return float(placed[np.asarray(truth) == 1].mean())
+    auc = float(placed[np.asarray(truth) == 1].mean())
+    return log_odds_interval(auc, variance, fewest, degrees)

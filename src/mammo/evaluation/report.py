@@ -90,9 +90,10 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
     }
     for name, metric in METRICS.items():
         value, bounded = metric(truth, probability, np.ones((1, len(truth))))[0], name not in UNBOUNDED
-        interval = jackknife_interval(metric, truth, probability, test.patients, bounded)
-        report |= {name: float(value) if np.isfinite(value) else None}
-        report |= {f"{name}_interval": None if name in BIASED else interval}
+        report[name] = float(value) if np.isfinite(value) else None
+        report[f"{name}_interval"] = (
+            None if name in BIASED else jackknife_interval(metric, truth, probability, test.patients, bounded)
+        )
     for name, share in report_shares(test, fixed).items():
         right, patients = share.right[share.among], test.patients[share.among]
         report[name] = float(right.mean()) if len(right) else None

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from mammo.core.errors import MammoError
 from mammo.core.manifest import rows_in_split
 from mammo.evaluation.combine_views import combine_views
-from mammo.evaluation.delong import auc_interval, auc_variance
+from mammo.evaluation.delong import auc_interval
 from mammo.evaluation.operating_point import TARGET_SENSITIVITY, fix_on_validation
 from mammo.evaluation.report import predictions_on_test
 
@@ -50,9 +51,9 @@ def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float 
         As `mammo.evaluate` does.
     """
     by = (by,) if isinstance(by, str) else by
-    rows = [_level(scored, level, target_sensitivity) for level in ("image", "breast", "patient")]
-    test = rows_in_split(scored, "test")
-    predictions = _predictions(scored, target_sensitivity)
+    predictions, test = _predictions(scored, target_sensitivity), rows_in_split(scored, "test")
+    rows = [{"of": "level", "group": "image"} | _metrics(predictions)]
+    rows += [_level(scored, level, target_sensitivity) for level in ("breast", "patient")]
     for column in (name for name in by if name in scored):
         names = _names(test, column)
         for name in sorted(set(names)):
@@ -68,8 +69,6 @@ def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float 
 
 def _level(scored: pd.DataFrame, level: str, target_sensitivity: float) -> dict:
     row = {"of": "level", "group": level}
-    if level == "image":
-        return row | _metrics(_predictions(scored, target_sensitivity))
     try:
         return row | _metrics(_predictions(combine_views(scored, level), target_sensitivity))
     except MammoError as reason:
@@ -104,9 +103,9 @@ def _metrics(predictions: pd.DataFrame, note: str = "") -> dict:
         few = f"{with_malignant} patients with malignant images, {without} with others; {PATIENTS} of each are needed"
         note = f"{note}; {few}" if note else few
     else:
-        scored = predictions["truth"], predictions["probability"], predictions["patient"]
-        row["auc"], _ = auc_variance(*scored)
-        row["auc_low"], row["auc_high"] = auc_interval(*scored)
+        scored = predictions["truth"], predictions["probability"]
+        row["auc"] = float(roc_auc_score(*scored))
+        row["auc_low"], row["auc_high"] = auc_interval(*scored, predictions["patient"])
     counts = {
         "cases": len(predictions),
         "malignant": int(malignant.sum()),

@@ -222,10 +222,10 @@ class Classifier:
         folder = Path(folder)
         if self.load_model is None:
             raise MammoError("This classifier was exported already; copy its folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "card.json").is_file() and read_card(folder) != self.card:
-            raise MammoError(f"{folder} holds another model. Choose another folder.")
         with errors_of_writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if (folder / "card.json").is_file() and read_card(folder) != self.card:
+                raise MammoError(f"{folder} holds another model. Choose another folder.")
             network_export.export(self.model, folder, self.card.model_id)
             if self.ood_detector is not None:
                 write_ood_detector(folder, self.ood_detector)

@@ -27,7 +27,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import write_atomically
+from mammo.core.files import errors_of_writing, write_atomically
 from mammo.inference.classifier import Classifier
 from mammo.inference.loading import load_classifier
 from mammo.inference.score_folder import AS_TEXT, COLUMNS, files_to_score, is_begun, read_scores
@@ -75,7 +75,8 @@ def score_folder(
         batch_size=BATCH,
         concurrency=processes,
     )
-    write_atomically(table, lambda part: _write_table(part, tqdm(rows.iter_rows(), total=len(names), unit="file")))
+    with errors_of_writing(table):
+        write_atomically(table, lambda part: _write_table(part, tqdm(rows.iter_rows(), total=len(names), unit="file")))
     return read_scores(table)
 
 

@@ -100,8 +100,7 @@ def _filled(template: str, facts: dict[str, str]) -> str:
 def _table(name: str, recorded: dict) -> str:
     lines = ["| item | asks for | recorded |", "|---|---|---|"]
     for item, row in ITEMS.items():
-        guideline, number = item.split(" ")
-        if guideline == name:
+        if row["guideline"] == name:
             entry = " ".join(recorded[item].split()).replace("|", r"\|")  # or it would be more cells
-            lines.append(f"| {number} | {row['asks_for']} | {entry} |")
+            lines.append(f"| {row['item']} | {row['asks_for']} | {entry} |")
     return "\n".join(lines)

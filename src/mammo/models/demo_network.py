@@ -20,7 +20,7 @@ from mammo.models.runtimes import verified_graph
 from mammo.models.weights import DEMO, demo_weights
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 GRAPH, WEIGHTS = "graph.onnx", "weights.bin"
 
@@ -47,8 +47,3 @@ def _put_together(path: Path) -> None:
     with (path.parent / WEIGHTS).open("wb") as file:
         for values in demo_weights().values():
             file.write(np.ascontiguousarray(values, np.float32).tobytes())
-
-
-def write_graph(model: keras.Model, demo: Path) -> None:
-    """Write the graph of a model of the demo model's architecture and size, for the package; needs tf2onnx."""
-    network_export.write_graph(model, demo / GRAPH, WEIGHTS)

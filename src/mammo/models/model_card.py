@@ -52,7 +52,7 @@ class SplitCounts:
 class ModelCard:
     """What was decided and measured, as `card.json` holds it."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=False)
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     class_names: tuple[str, ...]
     image_size: tuple[PositiveInt, PositiveInt]

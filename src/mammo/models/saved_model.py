@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mammo.core.errors import MammoError, short_reason, unreadable
-from mammo.core.files import read_arrays, sha256_of, write_arrays
+from mammo.core.files import errors_of_writing, read_arrays, sha256_of, write_arrays
 from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card, write_card
 
 # Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
@@ -93,13 +93,9 @@ def save_classifier(
             f"The report is of images of the kind {card.image_kind}, and the model takes {model.input_shape[-1]} "
             "channels. Evaluate this model with mammo.evaluate."
         )
-    try:
+    advice = "Check the drive and its permissions (in Colab: mount Google Drive again), or choose another folder."
+    with errors_of_writing(folder, advice):
         return _write_folder(folder, model, card, ood_detector)
-    except OSError as error:
-        raise MammoError(
-            f"{folder} cannot be written ({error.strerror or error}). Check the drive and its permissions (in Colab: "
-            "mount Google Drive again), or choose another folder."
-        ) from None
 
 
 def _write_folder(folder: Path, model, card: ModelCard, ood_detector) -> ModelCard:

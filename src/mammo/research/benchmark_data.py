@@ -16,7 +16,7 @@ import pandas as pd
 
 from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
-from mammo.core.manifest import MARGIN, class_indices, lesion_patches, load_manifest
+from mammo.core.manifest import MARGIN, class_indices, lesion_patches, load_manifest, patient_ids
 from mammo.data.image_loader import ImageLoader
 from mammo.research import cross_validation
 from mammo.research.cross_validation import FOLDS, REPEATS, Folds, patient_folds
@@ -133,7 +133,7 @@ def make_folds(
 
 
 def _check_split(table: pd.DataFrame, tested: np.ndarray) -> None:
-    test, train = (set(table.loc[here, "patient_id"].astype(str)) for here in (tested, ~tested))
+    test, train = (set(patient_ids(table[here])) for here in (tested, ~tested))
     if test & train:
         raise MammoError(
             f"{len(test & train)} patients are in training and in test, first {min(test & train)}. Take them out of "

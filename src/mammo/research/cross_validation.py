@@ -18,11 +18,12 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, TargetEncoder
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
+from mammo.core.manifest import patient_ids
 from mammo.evaluation.combine_views import LEVELS, combine_views
 
 FOLDS, REPEATS = 5, 5
@@ -118,16 +119,15 @@ class GroupShareClassifier(CVClassifier):
 
     def __init__(self, values: pd.Series, truth, patients):
         super().__init__(truth, patients)
-        self.values = values.reset_index(drop=True).astype(str)
+        self.values = values.astype(str).to_numpy(object)[:, None]
 
     def fit(self, rows: np.ndarray, seed: int) -> GroupShareClassifier:
-        truth, self.share_ = pd.Series(self.truth[rows]), self.truth[rows].mean()
-        by_value = truth.groupby(self.values[rows].to_numpy())
-        self.shares_ = (by_value.sum() + self.share_) / (by_value.size() + 1)  # rare values are near the share of all
+        encoder = TargetEncoder(target_type="binary", smooth=1.0)  # rare values are near the share of all
+        self.encoder_ = encoder.fit(self.values[rows], self.truth[rows])
         return self
 
     def decision_function(self, rows: np.ndarray) -> np.ndarray:
-        return self.values[rows].map(self.shares_).fillna(self.share_).to_numpy()
+        return self.encoder_.transform(self.values[rows])[:, 0]
 
 
 def patient_folds(truth, patients, folds: int = FOLDS, repeats: int = REPEATS, seed: int = 0) -> Folds:
@@ -201,7 +201,9 @@ def by_breast(table: pd.DataFrame, scores: CVScores) -> tuple[pd.DataFrame, CVSc
     `table` is the manifest of the rows. Raises MammoError where it does not say which breast an image shows.
     """
     breasts = combine_views(table.assign(probability=0.5), "breast")
-    breast_of_row = table.groupby(LEVELS["breast"], sort=False).ngroup().to_numpy()
+    breast_of_row = (
+        table.assign(patient_id=patient_ids(table)).groupby(LEVELS["breast"], sort=False).ngroup().to_numpy()
+    )
 
     def combined(values, how="mean"):
         columns = pd.DataFrame(values.reshape(len(table), -1)).groupby(breast_of_row)

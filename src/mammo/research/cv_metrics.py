@@ -133,11 +133,11 @@ def _tested(scores: CVScores, among) -> np.ndarray:
 
 
 def _comparable(fold, within, tested) -> np.ndarray:
-    """int (rows, repeats): equal where two images may be compared, of one fold and one group; -1 where none tests."""
+    """int (rows, repeats): equal where two images may be compared, of one fold and one group; -1 where none."""
     if within is None:
         return fold
     group = np.asarray(within)[tested][:, None]
-    return np.where(fold < 0, -1, fold * (group.max() + 1) + group)
+    return np.where((fold < 0) | (group < 0), -1, fold * (group.max() + 1) + group)
 
 
 def _roc_slope(truth, scores: CVScores, target: float, tested) -> float:

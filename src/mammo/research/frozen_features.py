@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.backend import keras, native_precision, without_stderr
+from mammo.core.cache import errors_of_cache
 from mammo.core.files import read_arrays, write_arrays
 from mammo.core.manifest import class_indices
 from mammo.data.image_loader import ImageLoader
@@ -102,8 +103,9 @@ def average_pool(maps) -> np.ndarray:
 class FineTunedClassifier(CVClassifier):
     """`mammo.train_head`, then `mammo.fine_tune`, from the same start in every fold.
 
-    A fifth of a fold's training patients is its validation part. It stops the training, and its scores are the
-    out-of-fold scores. All folds use the same augmentations, so the frozen features are computed once.
+    A fifth of a fold's training patients is its validation part. It stops the head's training, decides whether fine-
+    tuning is undone, and its scores are the out-of-fold scores. All folds use the same augmentations, so the frozen
+    features are computed once.
 
     Parameters
     ----------
@@ -160,7 +162,8 @@ class FineTunedClassifier(CVClassifier):
         fold = _read_fold(path, len(rows))
         if fold is None:
             fold = {"scores": self._compute_scores(rows), "restored": np.array(self.restored[-1])}
-            write_arrays(path, fold)
+            with errors_of_cache(self.folder):
+                write_arrays(path, fold)
         self.restored[-1] = bool(fold["restored"])
         return fold["scores"]
 

@@ -40,6 +40,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
+from mammo.core.files import sha256_of
 from mammo.core.manifest import split_by_patient
 from mammo.research.pretraining_data import KINDS, MALIGNANT_FROM, SEED, WHOLE, patches, whole
 
@@ -204,15 +205,12 @@ def main(folder: Path, workers: int, precision: str) -> None:
 
 
 def finish(trained, folder: Path) -> None:
-    """Quantise the trained weights, evaluate them, and write `demo/` as the package ships it.
-
-    The AUC is printed before and after quantisation.
-    """
+    """Quantise the trained weights, print the AUC before and after, and write `demo/` as the package ships it."""
     from mammo import plots
     from mammo.core.backend import keras
     from mammo.evaluation.report import evaluate
     from mammo.inference.classifier import predict_manifest
-    from mammo.models.demo_network import write_graph
+    from mammo.models import demo_network, network_export
     from mammo.models.resnet50 import build_model
     from mammo.models.weights import named_weights, set_named_weights, write_int8
 
@@ -228,7 +226,7 @@ def finish(trained, folder: Path) -> None:
     set_named_weights(model, exact)
     _print_auc("float32", evaluate(predict_manifest(model, _measured_on(folder))))
     write_int8(demo / "weights.npz", exact)
-    write_graph(model, demo)
+    network_export.write_graph(model, demo / demo_network.GRAPH, demo_network.WEIGHTS)
     measure(demo, folder)
 
 
@@ -244,7 +242,7 @@ def measure(demo: Path, folder: Path) -> None:
     from mammo.models.model_card import make_card, write_card
     from mammo.models.resnet50 import build_model
     from mammo.models.saved_model import write_ood_detector
-    from mammo.models.weights import read_int8, set_named_weights, sha256_of
+    from mammo.models.weights import read_int8, set_named_weights
 
     manifest, weights = _measured_on(folder), demo / "weights.npz"
     model, sha256 = build_model(weights=None, image_size=WHOLE, quiet=True), sha256_of(weights)

@@ -34,7 +34,7 @@ class Subgroups:
 
     column: str
     groups: np.ndarray
-    """int (rows,): equal where the column is equal."""
+    """int (rows,): equal where the column is equal, -1 where it is empty."""
     masks: dict[str, np.ndarray]
     """bool (rows,) for each value that has enough tested patients of both classes."""
     enriched: np.ndarray
@@ -59,7 +59,7 @@ def subgroups_by(column: str, table: pd.DataFrame, tested: np.ndarray) -> Subgro
             masks[str(value)] = (table[column] == value).to_numpy()
         else:
             print(f"Without {column} {value}: {fewest} patients of a class are too few, {PATIENTS} are needed.")
-    groups = pd.factorize(table[column].astype(str))[0]
+    groups = pd.factorize(table[column])[0]
     enriched = malignant.groupby(groups).transform("mean") > malignant.mean()
     return Subgroups(column, groups, masks, enriched.to_numpy())
 
@@ -91,7 +91,7 @@ def recognition_row(table: pd.DataFrame, scores: CVScores, subgroups: Subgroups)
     The AUC is over images that are not malignant, so whoever looks for the disease alone has 0.5, unless the patients
     differ too. None where one of both sides has too few tested patients.
     """
-    benign = class_indices(table) == 0
+    benign = (class_indices(table) == 0) & (subgroups.groups >= 0)
     counted = benign & (scores.fold >= 0).any(axis=1)
     n_patients = table["patient_id"][counted].groupby(subgroups.enriched[counted]).nunique()
     if n_patients.reindex([False, True], fill_value=0).min() < PATIENTS:
@@ -117,7 +117,9 @@ def markdown(row: dict, columns: Sequence[str]) -> str:
     cells = []
     for name in columns:
         interval = row.get(f"{name}_interval")
-        cells.append(f"{row[name]:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else str(row.get(name, "")))
+        cells.append(
+            f"{row[name]:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else str(row.get(name, ""))
+        )
     return f"| {' | '.join(cells)} |"
 
 

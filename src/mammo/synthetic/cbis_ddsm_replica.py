@@ -59,12 +59,8 @@ def cbis_ddsm_folder(
         table = pd.DataFrame([row for row in rows if (row["kind"], row["split"]) == (kind, split)])
         table = table.reindex(columns=[*FIRST, *OWN[kind], *LAST])
         columns = {"breast_density": "breast density"} if kind == "calc" else {}  # as in the owner's tables
-        write_atomically(path, partial(_write_text, table.rename(columns=columns).to_csv(index=False)))
+        write_atomically(path, partial(table.rename(columns=columns).to_csv, index=False))
     return folder
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _write_patient(folder: Path, number: int, patients: int, seed: int, difficulty: float, image_size) -> list[dict]:

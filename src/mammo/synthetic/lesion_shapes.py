@@ -98,10 +98,6 @@ def _coarse(rng):
     return _specks(centres, rng.uniform(0.4, 0.65, len(centres)))
 
 
-def _rim(rng):
-    return _specks(np.zeros((1, 3)), rng.uniform(0.9, 1.2, 1), ring=True)
-
-
 def _popcorn(rng):
     centres = _scattered(rng, rng.integers(6, 11), 0.6, 0.35)
     return _specks(centres, rng.uniform(0.25, 0.5, len(centres)))
@@ -133,7 +129,7 @@ FORMS = {
     "spiculated mass": _spiculated,
     "architectural distortion": lambda rng: _star(rng, rng.integers(26, 42), 0.7, 2.8, 0.05),
     "coarse calcifications": _coarse,
-    "rim calcification": _rim,
+    "rim calcification": lambda rng: _specks(np.zeros((1, 3)), rng.uniform(0.9, 1.2, 1), ring=True),
     "popcorn calcification": _popcorn,
     "fine pleomorphic calcifications": _pleomorphic,
     "fine linear calcifications": _linear,

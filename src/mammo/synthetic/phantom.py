@@ -29,12 +29,8 @@ VIEWS = ("CC", "MLO")
 SIDES = ("L", "R")
 # Share of the tissue under the skin that is glandular, by BI-RADS density; chosen by eye.
 DENSE_SHARE = {"a": 0.06, "b": 0.2, "c": 0.4, "d": 0.65}
-DENSITY_FREQUENCY = (
-    0.1,
-    0.47,
-    0.36,
-    0.07,
-)  # 43 % dense, as of screened women in the US: Sprague et al., JNCI 106, 2014
+# Of densities a to d: 43 % dense, as of screened women in the US: Sprague et al., JNCI 106, 2014.
+DENSITY_FREQUENCY = (0.1, 0.47, 0.36, 0.07)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Training on cached features of the frozen backbone."""
+"""Training: the head on cached features, then the last stages, or all of them, with it."""

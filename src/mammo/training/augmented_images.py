@@ -44,7 +44,7 @@ class AugmentedImages:
         self.epoch = epoch
 
     def __getitem__(self, items) -> np.ndarray:
-        """float32 (items, height, width, 1) in [0, 1]."""
+        """float32 (items, height, width, channels) in [0, 1]."""
         wanted = np.atleast_1d(items)
         images = self.prepared[self.rows[wanted]]
         return np.stack([self._version(x, int(item)) for x, item in zip(images, wanted, strict=True)])

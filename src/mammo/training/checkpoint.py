@@ -101,6 +101,6 @@ class Checkpoint(keras.callbacks.Callback):
             except OSError as error:
                 self.active = False
                 print(
-                    f"If this training is interrupted, the epochs since its last checkpoint are lost: {self.path.parent} "
-                    f"cannot be written ({error.strerror or error})."
+                    "If this training is interrupted, the epochs since its last checkpoint are lost: "
+                    f"{self.path.parent} cannot be written ({error.strerror or error})."
                 )

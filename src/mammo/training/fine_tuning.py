@@ -105,7 +105,7 @@ def train_head(
     optimizer = keras.optimizers.Adam(learning_rate, name="adam")
     with released(_compiled(copy_of_head(model), optimizer, seed)) as head:
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
-        history = _fit(head, training, features, learning_rate, epochs, batch_size, stopping, seed)
+        history = _fit(head, training, features, epochs, batch_size, stopping, seed)
         _say_if_no_number(history, learning_rate, "the best epoch before it is kept")
         copy_weights(head, model)
     return history
@@ -159,7 +159,7 @@ def fine_tune(
         with closing(training.batches(training.features, "validation", batch_size)) as validation:
             start = part.evaluate(validation, verbose=0, return_dict=True)
         never = keras.callbacks.EarlyStopping("val_loss", patience=epochs)  # the rate falls to the end of the epochs
-        history = _fit(part, training, training.features, learning_rate, epochs, batch_size, never, seed)
+        history = _fit(part, training, training.features, epochs, batch_size, never, seed)
         restored = _is_worse(history, start["auc"], learning_rate)
         if not restored:
             copy_weights(part, model)
@@ -233,7 +233,7 @@ def _compiled(net: keras.Model, optimizer: keras.optimizers.Optimizer, seed: int
     return net
 
 
-def _fit(net, training: TrainingData, features, learning_rate, epochs, batch_size, stopping, seed) -> dict:
+def _fit(net, training: TrainingData, features, epochs, batch_size, stopping, seed) -> dict:
     """Train `net` on cached features, until `stopping` stops it."""
     train = training.batches(features, "train", batch_size, seed)
     settings = [RECIPE, keras.__version__, *features.keys, *training.labels, *training.splits, model_digest(net)]
