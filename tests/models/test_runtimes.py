@@ -177,6 +177,12 @@ def test_a_network_beside_the_card_of_another_model_is_refused(exported, tmp_pat
         mammo.load_classifier(folder, runtime)
 
 
+def test_an_export_to_where_nothing_can_be_written_says_so(in_keras, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(mammo.MammoError, match=r"fast cannot be written .*Choose another folder"):
+        in_keras.export(tmp_path / "file" / "fast")
+
+
 def test_an_export_that_fails_leaves_nothing(in_keras, tmp_path, monkeypatch):
     monkeypatch.setattr(network_export, "_write_traced", lambda _, path: path.write_bytes(b"half of it"))
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *arguments, **options: 1 / 0)

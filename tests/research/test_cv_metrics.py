@@ -61,6 +61,13 @@ def test_within_groups_nothing_is_gained_by_recognising_the_group(scores):
     assert cv_metrics(TRUTH, scores, PATIENTS, within=same) == cv_metrics(TRUTH, scores, PATIENTS)
 
 
+def test_images_of_no_group_are_compared_with_none(scores):
+    group = np.random.default_rng(0).integers(-1, 2, 80)
+    known = group >= 0
+    found = cv_metrics(TRUTH, scores, PATIENTS, within=group)["auc"]
+    assert found == cv_metrics(TRUTH, scores, PATIENTS, within=np.maximum(group, 0), among=known)["auc"]
+
+
 def test_scores_of_different_folds_are_not_compared(scores):
     """Each fold's model may have a scale and an origin of its own."""
     moved = CVScores(scores.score * 3 + 10.0 * scores.fold, scores.fold, scores.out_of_fold)

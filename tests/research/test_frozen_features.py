@@ -136,6 +136,14 @@ def test_a_damaged_fold_is_computed_again(fresh_model, lesions, fold, tmp_path, 
     assert frozen_features._read_fold(path, len(test)) is not None
 
 
+def test_a_fold_that_cannot_be_cached_says_so(fresh_model, lesions, fold, tmp_path, trained_on):
+    train, test = fold
+    classifier = FineTunedClassifier(fresh_model, lesions, tmp_path, precision="float32")
+    (tmp_path / "folds").touch()
+    with pytest.raises(mammo.MammoError, match="The cache in .* cannot be written"):
+        classifier.fit(train, 3).decision_function(test)
+
+
 def test_folds_in_which_fine_tuning_was_undone_are_counted(fresh_model, lesions, fold, tmp_path, trained_on):
     """Here it is undone in the first. The second time both are read from the cache."""
     for _ in range(2):

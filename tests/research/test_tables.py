@@ -39,6 +39,12 @@ def test_a_subgroup_with_too_few_patients_is_named(capsys):
         subgroups_by("sight", TABLE, everyone)
 
 
+def test_rows_without_a_value_are_in_no_subgroup(capsys):
+    table = TABLE.assign(site=np.where(np.arange(96) < 40, "one", None))
+    assert set(subgroups_by("site", table, np.arange(96)).groups[40:]) == {-1}
+    assert "56 of 96 rows have no site and are in none of its subgroups." in capsys.readouterr().out
+
+
 def test_a_subgroup_is_measured_on_its_own_rows(scores):
     subgroups = subgroups_by("view", TABLE, np.arange(96))
     rows = list(metric_rows(cv_metrics, TABLE, [scores["good"]], breasts=False, subgroups=subgroups))
