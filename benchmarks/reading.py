@@ -8,6 +8,7 @@ does not even look for the breast. The same 4,700 x 2,700 pixels as in `latency.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -53,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

@@ -32,8 +32,9 @@ def test_the_model_preprocesses_once_as_resnet50_does(model):
 
 def test_image_size_is_a_parameter():
     assert mammo.build_model(weights=None, image_size=(96, 64)).input_shape == (None, 96, 64, 1)
-    with pytest.raises(mammo.MammoError, match="image_size"):
-        mammo.build_model(weights=None, image_size=(16, 16))
+    for wrong in ((16, 16), 320, "64x64", (64, 64, 3), (None, 64)):
+        with pytest.raises(mammo.MammoError, match="image_size"):
+            mammo.build_model(weights=None, image_size=wrong)
 
 
 @pytest.fixture

@@ -142,6 +142,13 @@ def test_weights_that_cannot_be_had_are_named_and_left_out(run, capsys, monkeypa
         (["--side", "256"], "--side goes with --lesions"),
         (["--cells", "--lesions"], "Leave --lesions out"),
         (["--mobilenet", "nothing.h5"], r"nothing\.h5 is missing"),
+        (["--repeats", "0"], "--repeats is 1 or more"),
+        (["--folds", "1"], "--folds is 2 or more"),
+        (["--seed", "-1"], "--seed is 0 or more"),
+        (["--stages", "9", "--fine-tune"], "--stages is 5 at most"),
+        (["--epochs", "0", "--fine-tune"], "--epochs is 1 or more"),
+        (["--out", "."], "is a folder"),
+        (["--out", "/proc/table.csv"], "cannot be written"),
         (["--by", "densty"], "no column 'densty' to group by. There are path, "),
     ],
 )

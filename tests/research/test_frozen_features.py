@@ -140,7 +140,7 @@ def test_a_fold_that_cannot_be_cached_says_so(fresh_model, lesions, fold, tmp_pa
     train, test = fold
     classifier = FineTunedClassifier(fresh_model, lesions, tmp_path, precision="float32")
     (tmp_path / "folds").touch()
-    with pytest.raises(mammo.MammoError, match="The cache in .* cannot be written"):
+    with pytest.raises(mammo.MammoError, match=r"The cache in .* cannot be written"):
         classifier.fit(train, 3).decision_function(test)
 
 

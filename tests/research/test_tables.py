@@ -7,7 +7,15 @@ import pytest
 import mammo
 from mammo.research.cross_validation import CVScores, LinearClassifier, cross_validate, patient_folds
 from mammo.research.cv_metrics import cv_metrics
-from mammo.research.tables import COLUMNS, difference_rows, markdown, metric_rows, recognition_row, subgroups_by
+from mammo.research.tables import (
+    COLUMNS,
+    Results,
+    difference_rows,
+    markdown,
+    metric_rows,
+    recognition_row,
+    subgroups_by,
+)
 
 TABLE = pd.DataFrame(
     {
@@ -71,6 +79,15 @@ def test_a_score_that_knows_the_machine_is_found_out():
     low, high = sees["auc_interval"]
     assert low < 0.5 < high
     assert markdown({"size": "", "features": "", "classifier": ""} | sees, COLUMNS).endswith(f"{high:.3f}) |  |  |")
+
+
+def test_the_table_has_a_row_for_it(scores, tmp_path, capsys):
+    table = TABLE.assign(machine=np.where(np.arange(96) < np.where(TRUTH, 64, 48), "A", "B"))
+    results = Results(table, subgroups_by("machine", table, np.arange(96)), False, tmp_path / "table.csv")
+    results.add(scores["none"], "2 x 2", "noise", "linear")
+    assert results.rows[-1]["of"] == "machine, from images that are not malignant"
+    assert results.rows[-1]["cases"] == 48
+    assert "from images that are not malignant" in capsys.readouterr().out
 
 
 def test_recognising_a_value_is_measured_where_there_are_patients_enough():

@@ -300,8 +300,35 @@ def test_fine_tuning_runs_all_epochs_and_keeps_the_last(fresh_model, demo, monke
 )
 def test_settings_that_would_train_nothing_are_refused(model, demo, step, name):
     for value in (0, -1):
-        with pytest.raises(mammo.MammoError, match=f"{name} is {value}. Set it to 1 or more"):
+        with pytest.raises(mammo.MammoError, match=f"{name} is {value}. Set it to a whole number, 1 or more"):
             step(model, demo, **{name: value})
+
+
+@pytest.mark.parametrize("step", STEPS[:2])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -1e-3),
+        ("learning_rate", 0),
+        ("learning_rate", "1e-3"),
+        ("learning_rate", float("nan")),
+        ("epochs", 1.5),
+        ("epochs", "1"),
+        ("batch_size", 2.5),
+        ("n_augmentations", 0.5),
+        ("seed", -1),
+    ],
+)
+def test_settings_of_no_sense_are_refused(model, demo, step, name, value):
+    """A negative rate would train uphill, without a word."""
+    with pytest.raises(mammo.MammoError, match=f"{name} is {value!r}. Set it to a"):
+        step(model, demo, **{name: value})
+
+
+@pytest.mark.parametrize("step", STEPS[:2])
+def test_what_is_no_model_is_not_trained(demo, step):
+    with pytest.raises(mammo.MammoError, match=r"not str\. A loaded classifier holds its own as `classifier\.model`"):
+        step("demo", demo)
 
 
 def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):

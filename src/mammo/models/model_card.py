@@ -134,8 +134,8 @@ def check_card(values: dict, where: str) -> ModelCard:
         ]
     if problems:
         raise MammoError(
-            f"{where} does not fit the model card: {'; '.join(problems)}. Evaluate the model with mammo.evaluate and "
-            "save it again."
+            f"{where} does not fit the model card: {'; '.join(problems)}. Correct this, or evaluate the model with "
+            "mammo.evaluate and save it again."
         )
     return card
 

@@ -52,13 +52,16 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False, 
     ----------
     K. He, X. Zhang, S. Ren and J. Sun, Deep residual learning for image recognition, CVPR 2016.
     """
-    image_size = tuple(int(side) for side in image_size)
-    if len(image_size) != 2 or min(image_size) < 32:
-        raise MammoError(f"image_size is (height, width) of at least 32 each, not {image_size}.")
+    try:
+        height, width = (int(side) for side in image_size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 32:
+        raise MammoError(f"image_size is (height, width) of at least 32 each, not {image_size!r}.")
     kind = next((name for name, number in IMAGE_KINDS.items() if number == channels), None)
     if kind is None:
         raise MammoError(f"channels is 1 for mammograms or 3 for micrographs, not {channels!r}.")
-    image = keras.Input((*image_size, channels), name=kind)
+    image = keras.Input((height, width, channels), name=kind)
     x = keras.layers.Concatenate(name="grey_to_three_channels")([image] * 3 if channels == 1 else _blue_first(image))
     x = keras.layers.Rescaling(255.0, offset=[-mean for mean in IMAGENET_MEANS], name="imagenet_scale")(x)
     backbone = load_resnet50(x, weights)
@@ -69,7 +72,7 @@ def build_model(weights="imagenet", image_size=(224, 224), quiet: bool = False, 
     model = keras.Model(image, x, name="resnet50_mammo")
     model.starting_weights = describe_weights(weights)
     if not quiet:
-        print(f"ResNet50 at {image_size[0]} x {image_size[1]}, weights: {model.starting_weights}")
+        print(f"ResNet50 at {height} x {width}, weights: {model.starting_weights}")
     return model
 
 

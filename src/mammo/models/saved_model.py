@@ -150,8 +150,14 @@ def load_saved_model(folder) -> SavedModel:
 
 
 def image_size_of(model) -> tuple[int, int]:
-    """(height, width) that the model takes."""
-    return tuple(model.input_shape[1:3])
+    """(height, width) that the model takes; raises MammoError for what is no Keras model."""
+    shape = getattr(model, "input_shape", None)
+    if shape is None:
+        raise MammoError(
+            f"A Keras model is needed, as mammo.build_model gives it, not {type(model).__name__}. "
+            "A loaded classifier holds its own as `classifier.model`."
+        )
+    return tuple(shape[1:3])
 
 
 def write_ood_detector(folder: Path, ood_detector: dict[str, np.ndarray]) -> str:

@@ -28,6 +28,7 @@ command goes on.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ import pandas as pd
 from mammo.core.backend import keras
 from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
+from mammo.core.files import errors_of_writing
 from mammo.core.manifest import IMAGE_KINDS, MARGIN, class_indices
 from mammo.data.image_loader import ImageLoader, in_batches
 from mammo.evaluation.combine_views import combine_views
@@ -116,6 +118,10 @@ class Settings:
         }
         files = [file for file in (self.mobilenet, *self.weights) if file and file not in WEIGHTS]
         refused |= {f"{file} is missing.": not Path(file).exists() for file in files}
+        least = {"folds": 2, "repeats": 1, "epochs": 1, "stages": 1, "seed": 0}
+        refused |= {f"--{name} is {number} or more.": getattr(self, name) < number for name, number in least.items()}
+        refused[f"--stages is {STAGES} at most."] = self.stages > STAGES
+        refused[f"--out {self.out} is a folder. Name a file in it."] = Path(self.out).is_dir()
         for reason, wrong in refused.items():
             if wrong:
                 raise MammoError(reason)
@@ -129,6 +135,9 @@ def run(settings: Settings) -> pd.DataFrame:
     MammoError
         Where the data cannot be read, or do not have what the settings ask for.
     """
+    with errors_of_writing(settings.out):  # before what takes hours
+        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=Path(settings.out).parent).close()
     table, folds, lesions = _load(settings)
     if settings.breasts:
         combine_views(table.assign(probability=0.5), "breast")  # says what is missing before anything is computed

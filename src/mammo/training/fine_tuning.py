@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import closing
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -98,11 +99,12 @@ def train_head(
         Where a split is missing or leaks, a file cannot be read, a setting is too low, or the loss is not a number
         from the first epoch on.
     """
-    _check_settings(epochs=epochs, batch_size=batch_size, patience=patience, n_augmentations=n_augmentations)
+    counts = {"epochs": epochs, "batch_size": batch_size, "patience": patience, "n_augmentations": n_augmentations}
+    _check_settings(learning_rate, **counts, seed=seed)
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
-    optimizer = keras.optimizers.Adam(learning_rate, name="adam")
+    optimizer = keras.optimizers.Adam(float(learning_rate), name="adam")
     with released(_compiled(copy_of_head(model), optimizer, seed)) as head:
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
         history = _fit(head, training, features, epochs, batch_size, stopping, seed)
@@ -149,7 +151,8 @@ def fine_tune(
     ----------
     .. [1] I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
     """
-    _check_settings(epochs=epochs, batch_size=batch_size, stages=stages, n_augmentations=n_augmentations)
+    counts = {"epochs": epochs, "batch_size": batch_size, "stages": stages, "n_augmentations": n_augmentations}
+    _check_settings(learning_rate, **counts, seed=seed)
     if stages > STAGES:
         raise MammoError(f"stages is {stages!r}. ResNet50 has {STAGES}.")
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision), stages)
@@ -191,11 +194,13 @@ def _adamw(learning_rate: float, steps: int, precision: str) -> keras.optimizers
     return keras.optimizers.LossScaleOptimizer(optimizer, name="scaled") if precision == "float16" else optimizer
 
 
-def _check_settings(**settings: int) -> None:
+def _check_settings(learning_rate: float, **settings: int) -> None:
+    if not isinstance(learning_rate, Real) or not 0 < learning_rate < np.inf:
+        raise MammoError(f"learning_rate is {learning_rate!r}. Set it to a number above 0, such as 5e-5.")
     for name, value in settings.items():
-        least = 0 if name == "n_augmentations" else 1
-        if value < least:
-            raise MammoError(f"{name} is {value!r}. Set it to {least} or more.")
+        least = 0 if name in ("n_augmentations", "seed") else 1
+        if not isinstance(value, Integral) or value < least:
+            raise MammoError(f"{name} is {value!r}. Set it to a whole number, {least} or more.")
 
 
 def _precision(wanted: str | None) -> str:
@@ -262,7 +267,7 @@ def _fit(net, training: TrainingData, features, epochs, batch_size, stopping, se
 def _say_who_waits(share: float) -> None:
     """Batches are prepared beside the network: that holds it up only where it takes nearly all the time."""
     waits = "the network waited for them" if share > 0.9 else "the network did not wait for them"
-    print(f"Preparing batches took {share:.0%} of the training time: {waits}.")
+    print(f"Preparing batches, beside the network, took {share:.0%} of the training time: {waits}.")
 
 
 def _say_if_no_number(history: dict, learning_rate: float, then: str) -> bool:
