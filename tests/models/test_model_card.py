@@ -56,7 +56,7 @@ DEFECTS = {
 def problems(error) -> list[str]:
     """The part of the sentence that names the fields, one a field."""
     sentence = str(error.value)
-    return sentence[sentence.index("model card: ") + len("model card: ") : sentence.index(". Evaluate")].split("; ")
+    return sentence[sentence.index("model card: ") + len("model card: ") : sentence.index(". Correct")].split("; ")
 
 
 @pytest.mark.parametrize(("damage", "expected"), DEFECTS.values(), ids=DEFECTS)
