@@ -309,7 +309,6 @@ def test_settings_that_would_train_nothing_are_refused(model, demo, step, name):
     ("name", "value"),
     [
         ("learning_rate", -1e-3),
-        ("learning_rate", 0),
         ("learning_rate", "1e-3"),
         ("learning_rate", float("nan")),
         ("epochs", 1.5),

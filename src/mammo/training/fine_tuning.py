@@ -195,7 +195,7 @@ def _adamw(learning_rate: float, steps: int, precision: str) -> keras.optimizers
 
 
 def _check_settings(learning_rate: float, **settings: int) -> None:
-    if not isinstance(learning_rate, Real) or not 0 < learning_rate < np.inf:
+    if not isinstance(learning_rate, Real) or not learning_rate >= 0:
         raise MammoError(f"learning_rate is {learning_rate!r}. Set it to a number above 0, such as 5e-5.")
     for name, value in settings.items():
         least = 0 if name in ("n_augmentations", "seed") else 1
