@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
 from mammo.core.files import is_abandoned, write_atomically
-from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
+from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest
+from mammo.core.splits import split_by_patient
 from mammo.io import MIN_SIDE
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
