@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from numbers import Real
 
+from mammo.core.errors import MammoError
+
 SEEDS = 2**32  # seeds lie below it, as scikit-learn and numpy want them
 
 
@@ -18,6 +20,7 @@ def is_whole(value) -> bool:
     return is_number(value) and value == int(value)
 
 
-def is_seed(value) -> bool:
-    """True for a whole number from 0 to below 2**32."""
-    return is_whole(value) and 0 <= value < SEEDS
+def check_seed(seed) -> None:
+    """Raise MammoError where a seed is no whole number from 0 to below 2**32."""
+    if not (is_whole(seed) and 0 <= seed < SEEDS):
+        raise MammoError(f"seed is a whole number from 0 to below 2**32, not {seed!r}.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mammo.core.arguments import is_number, is_seed
+from mammo.core.arguments import check_seed, is_number
 from mammo.core.errors import MammoError
 from mammo.core.manifest import CLASS_NAMES, GRAVITY, SPLITS, check_manifest, patient_ids, rows_in_split
 
@@ -30,7 +30,7 @@ def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: 
     Raises MammoError where a split would lack one of the two classes, and says how many patients are enough.
     """
     check_manifest(manifest.drop(columns="split", errors="ignore"))
-    _check_seed(seed)
+    check_seed(seed)
     shares = tuple(fractions) if isinstance(fractions, Iterable) else (fractions,)
     if len(shares) != 3 or not all(is_number(f) and f > 0 for f in shares) or not np.isclose(sum(shares), 1):
         raise MammoError(
@@ -56,7 +56,7 @@ def add_validation_split(manifest: pd.DataFrame, fraction: float = 0.2, seed: in
 
     Raises MammoError where there is no training part, or one of the two would lack a class.
     """
-    _check_seed(seed)
+    check_seed(seed)
     if not (is_number(fraction) and 0 < fraction < 1):
         raise MammoError(f"fraction is the share of the training patients, between 0 and 1, not {fraction!r}.")
     labels = _gravest_labels(rows_in_split(manifest, "train"))
@@ -68,11 +68,6 @@ def add_validation_split(manifest: pd.DataFrame, fraction: float = 0.2, seed: in
     )
     moved = (manifest["split"] == "train") & patient_ids(manifest).isin(validation.index)
     return manifest.assign(split=manifest["split"].astype(object).mask(moved, "validation"))
-
-
-def _check_seed(seed) -> None:
-    if not is_seed(seed):
-        raise MammoError(f"seed is a whole number from 0 to below 2**32, not {seed!r}.")
 
 
 def _gravest_labels(manifest: pd.DataFrame) -> pd.Series:
