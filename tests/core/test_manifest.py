@@ -97,9 +97,15 @@ def test_a_split_with_one_class_is_named(demo, split, label):
         (lambda m: m.assign(source=["a", "b\r\nc", *m.label[2:]]), "line break in source in 1 rows"),
         (lambda m: m.assign(split=["train", None, *["train"] * (len(m) - 2)]), "1 rows have no split, first row 2"),
         (lambda m: m.assign(split=[None, None, *["train"] * (len(m) - 2)]), "2 rows have no split, first row 1"),
-        (lambda m: m.assign(x=["1", "12,5", *["2"] * (len(m) - 2)]), "x is '12,5' in the first row 2"),
-        (lambda m: m.assign(y=[None, 1.0, np.inf, *[2.0] * (len(m) - 3)]), "y is inf in the first row 3"),
-        (lambda m: m.assign(radius="nan"), "radius is 'nan' in the first row 1"),
+        (
+            lambda m: m.assign(x=["1", "12,5", *["2"] * (len(m) - 2)]),
+            "x is no finite number in 1 rows, first row 2, .*: '12,5'",
+        ),
+        (
+            lambda m: m.assign(y=[None, 1.0, np.inf, *[2.0] * (len(m) - 3)]),
+            "y is no finite number in 1 rows, first row 3, .*: inf",
+        ),
+        (lambda m: m.assign(radius="nan"), "radius is no non-negative number in 60 rows, first row 1, .*: 'nan'"),
         (lambda m: m.assign(patient_id=[None, *m.patient_id[1:]]), "no patient_id in 1 rows"),
         (
             lambda m: m.assign(patient_id=["a", " ", *m.patient_id[2:]]),
@@ -220,8 +226,8 @@ def test_patches_survive_the_csv(demo, tmp_path):
     ("change", "message"),
     [
         ({"x": None}, "whole images, or patches"),
-        ({"y": "left"}, "y is 'left' in the first row 1.*decimal point"),
-        ({"patch_size": 0.0}, r"patch_size is 0\.0 in the first row 1.*a positive number"),
+        ({"y": "left"}, "y is no finite number in 1 rows, first row 1, .*: 'left'.*decimal point"),
+        ({"patch_size": 0.0}, r"patch_size is no positive number in 1 rows, first row 1, .*: 0\.0"),
     ],
 )
 def test_patches_and_whole_images_are_not_in_one_table(change, message):
@@ -248,10 +254,13 @@ def test_a_margin_or_side_that_is_none_is_refused(demo, name, options):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"radius": -3}, "2 lesions have a negative radius"),
-        ({"radius": np.inf}, "radius is inf in the first row 1"),
-        ({"x": [3.0, np.inf]}, "x is inf in the first row 2"),
-        ({"x": [None, "12,5"]}, "x is '12,5' in the first row 2.*decimal point, such as 12.5"),
+        ({"radius": -3}, "radius is no non-negative number in 2 rows, first row 1, .*: -3"),
+        ({"radius": np.inf}, "radius is no non-negative number in 2 rows, first row 1, .*: inf"),
+        ({"x": [3.0, np.inf]}, "x is no finite number in 1 rows, first row 2, .*: inf"),
+        (
+            {"x": [None, "12,5"]},
+            "x is no finite number in 1 rows, first row 2, .*: '12,5'.*decimal point, such as 12.5",
+        ),
     ],
 )
 def test_a_place_that_is_none_is_named(demo, change, message):

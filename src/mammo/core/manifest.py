@@ -38,7 +38,12 @@ SPLITS = ("train", "validation", "test")
 IMAGE_KINDS = {"mammogram": 1, "micrograph": 3}  # channels of the model's input
 ONE_LINE = ("patient_id", "laterality", "view", "source", "lesion_type", "density")
 PATCH = ("x", "y", "patch_size")
-PLACE = (*PATCH, "radius")
+PLACE = {
+    "x": "finite",
+    "y": "finite",
+    "radius": "non-negative",
+    "patch_size": "positive",
+}  # numbers; a point has radius 0
 MARGIN, SMALLEST = 2.0, 32  # of a patch: its side in diameters of the lesion, and in pixels
 WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")  # what a spreadsheet makes of a number beside an empty cell
 
@@ -141,8 +146,8 @@ def check_images(table: pd.DataFrame) -> None:
     _check_filled(table, "path")
     if not table["path"].map(lambda path: isinstance(path, str | Path)).all():
         raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
-    for column in table.columns.intersection(PLACE):
-        _check_numbers(table, column, positive=column == "patch_size")
+    for column in table.columns.intersection(list(PLACE)):
+        _check_numbers(table, column)
     if "patch_size" in table and table.reindex(columns=list(PATCH)).isna().any(axis=None):
         raise MammoError(
             f"Some rows have no {', '.join(PATCH)}. A table holds whole images, or patches as mammo.lesion_patches "
@@ -165,16 +170,20 @@ def _check_one_line(table: pd.DataFrame, column: str) -> None:
         )
 
 
-def _check_numbers(table: pd.DataFrame, column: str, positive: bool = False) -> None:
-    """Raise MammoError that names the cell where a filled one holds no finite number, or none above 0."""
-    values = table[column].astype(object).map(_number, na_action="ignore")
-    wrong = table[column].notna() & ~values.map(lambda value: is_number(value) and (value > 0 or not positive))
+def _check_numbers(table: pd.DataFrame, column: str) -> None:
+    """Raise MammoError that names the cell where a filled one of a column of PLACE holds no such number."""
+    kind, values = PLACE[column], table[column].astype(object).map(_number, na_action="ignore")
+    wrong = table[column].notna() & ~values.map(lambda value: is_number(value) and _fits(value, kind)).astype(bool)
     if wrong.any():
         cell = table[column][wrong].tolist()[0]
         raise MammoError(
-            f"{column} is {cell!r} in the {_first(wrong)}. It must be a "
-            f"{'positive' if positive else 'finite'} number, written with a decimal point, such as 12.5."
+            f"{column} is no {kind} number in {wrong.sum()} rows, {_first(wrong)}: {cell!r}. Write numbers with a "
+            "decimal point, such as 12.5."
         )
+
+
+def _fits(value: float, kind: str) -> bool:
+    return kind == "finite" or value > 0 or (kind == "non-negative" and value == 0)
 
 
 def _number(value) -> float:
@@ -247,10 +256,6 @@ def lesion_patches(lesions: pd.DataFrame, margin: float = MARGIN, side: float | 
         _check_numbers(lesions, column)
     located = lesions.dropna(subset=lesions.columns.intersection(["path", "label", "x", "y", "radius"]))
     radius = located["radius"].astype(float)
-    if (radius < 0).any():
-        raise MammoError(
-            f"{(radius < 0).sum()} lesions have a negative radius. A radius is more than 0, or 0 of a point."
-        )
     located = located.assign(patch_size=float(side) if side else np.maximum(2 * radius * margin, SMALLEST))
     located = located.drop_duplicates(["path", *PATCH]).reset_index(drop=True)
     if len(located) < len(lesions):
