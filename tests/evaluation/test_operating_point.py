@@ -33,7 +33,7 @@ def test_the_positive_predictive_value_of_screening():
 def test_a_sensitivity_that_cannot_be_is_refused(target):
     with pytest.raises(mammo.MammoError, match="above 0 and at most 1"):
         threshold_at_sensitivity([0, 1, 1], [0.1, 0.5, 0.9], target)
-    with pytest.raises(mammo.MammoError, match=f"A target sensitivity of {target!r} cannot be held"):
+    with pytest.raises(mammo.MammoError, match=f"A sensitivity of {target!r} cannot be held"):
         fix_operating_point([0, 1, 1], [0.1, 0.5, 0.9], [1, 2, 3], target)
 
 

@@ -124,9 +124,7 @@ def fix_operating_point(
     S. Bates et al., Distribution-free, risk-controlling prediction sets, Journal of the ACM 68, 2021.
     """
     if not (is_number(target) and 0 < target < 1):
-        raise MammoError(
-            f"A target sensitivity of {target!r} cannot be held: give one above 0 and below 1, such as 0.9."
-        )
+        raise MammoError(f"A sensitivity of {target!r} cannot be held: give one above 0 and below 1, such as 0.9.")
     malignant = np.asarray(truth) == 1
     if not malignant.any():
         raise MammoError("There is no malignant image to fix the operating point on.")
