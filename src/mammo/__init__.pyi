@@ -12,12 +12,12 @@ from . import synthetic as synthetic
 from . import training as training
 from .core.errors import MammoError as MammoError
 from .core.manifest import CLASS_NAMES as CLASS_NAMES
-from .core.manifest import add_validation_split as add_validation_split
 from .core.manifest import check_manifest as check_manifest
 from .core.manifest import lesion_patches as lesion_patches
 from .core.manifest import load_manifest as load_manifest
 from .core.manifest import save_manifest as save_manifest
-from .core.manifest import split_by_patient as split_by_patient
+from .core.splits import add_validation_split as add_validation_split
+from .core.splits import split_by_patient as split_by_patient
 from .data.near_duplicates import find_duplicates as find_duplicates
 from .evaluation.combine_views import combine_views as combine_views
 from .evaluation.compare_models import compare_models as compare_models

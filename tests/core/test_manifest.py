@@ -22,44 +22,6 @@ def table(patients=30, images=2, malignant_every=3):
     return pd.DataFrame(rows)
 
 
-def test_no_patient_is_in_two_splits():
-    split = mammo.split_by_patient(table(), seed=1)
-    assert split.groupby("patient_id").split.nunique().max() == 1
-    assert set(split.split) == {"train", "validation", "test"}
-
-
-def test_every_split_has_its_share_of_malignant_patients():
-    shares = mammo.split_by_patient(table(90)).groupby("split").label.apply(lambda label: (label == "malignant").mean())
-    assert shares.between(0.25, 0.42).all()
-
-
-def test_every_split_has_its_share_of_each_label():
-    labels = ["benign"] * 40 + ["malignant"] * 40 + ["normal"] * 20
-    rows = table(100, malignant_every=1).assign(label=np.repeat(labels, 2))
-    rows.loc[rows.index[:80:2], "label"] = "normal"  # the other breast of the benign ones: the gravest label counts
-    for seed in range(5):
-        split = mammo.split_by_patient(rows, seed=seed)
-        patients = split.iloc[1::2]  # the second image of each has the gravest label
-        for name, expected in {"train": (24, 24, 12), "validation": (6, 6, 3), "test": (10, 10, 5)}.items():
-            counts = patients.loc[patients["split"] == name, "label"].value_counts()
-            assert tuple(counts[["benign", "malignant", "normal"]]) == expected
-
-
-def test_a_label_of_few_patients_does_not_prevent_a_split():
-    rows = table(30)
-    rows.loc[rows["patient_id"] == "P1", "label"] = "normal"
-    split = mammo.split_by_patient(rows)
-    assert split.groupby("split").label.apply(lambda label: (label == "malignant").mean()).between(0.25, 0.45).all()
-
-
-def test_the_seed_decides_and_the_order_of_rows_does_not():
-    first, again = mammo.split_by_patient(table(), seed=5), mammo.split_by_patient(table(), seed=5)
-    assert first.equals(again)
-    shuffled = mammo.split_by_patient(table().sample(frac=1, random_state=0), seed=5).sort_index()
-    assert shuffled.split.equals(first.split)
-    assert not mammo.split_by_patient(table(), seed=6).split.equals(first.split)
-
-
 def test_a_leaking_patient_raises_everywhere(tmp_path):
     leaking = mammo.split_by_patient(table())
     row = leaking.index[leaking.split == "train"][0]
@@ -110,19 +72,6 @@ def test_a_split_with_one_class_is_named(demo, split, label):
         rows_in_split(rows, split)
 
 
-def test_too_few_patients_is_an_error():
-    with pytest.raises(mammo.MammoError, match="too few"):
-        mammo.split_by_patient(table(3))
-    with pytest.raises(mammo.MammoError, match="too few"):
-        mammo.split_by_patient(table().assign(label="benign"))
-
-
-@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (1.0, 0.0, 0.0)])
-def test_fractions_must_make_sense(fractions):
-    with pytest.raises(mammo.MammoError, match="fractions"):
-        mammo.split_by_patient(table(), fractions=fractions)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -141,8 +90,27 @@ def test_fractions_must_make_sense(fractions):
         (lambda m: m.assign(path=[1, *m.path[1:]]), "path that is no text"),
         (lambda m: m.iloc[:0], "no rows"),
         (lambda m: m[[*m.columns, "label"]], "the column label twice"),
+        (
+            lambda m: m.assign(patient_id=["a", "b\nc", *m.patient_id[2:]]),
+            "line break in patient_id in 1 rows, first row 2",
+        ),
+        (lambda m: m.assign(source=["a", "b\r\nc", *m.label[2:]]), "line break in source in 1 rows"),
+        (lambda m: m.assign(split=["train", None, *["train"] * (len(m) - 2)]), "1 rows have no split, first row 2"),
+        (lambda m: m.assign(split=[None, None, *["train"] * (len(m) - 2)]), "2 rows have no split, first row 1"),
+        (
+            lambda m: m.assign(x=["1", "12,5", *["2"] * (len(m) - 2)]),
+            "x is no finite number in 1 rows, first row 2, .*: '12,5'",
+        ),
+        (
+            lambda m: m.assign(y=[None, 1.0, np.inf, *[2.0] * (len(m) - 3)]),
+            "y is no finite number in 1 rows, first row 3, .*: inf",
+        ),
+        (lambda m: m.assign(radius="nan"), "radius is no non-negative number in 60 rows, first row 1, .*: 'nan'"),
         (lambda m: m.assign(patient_id=[None, *m.patient_id[1:]]), "no patient_id in 1 rows"),
-        (lambda m: m.assign(patient_id=["a", " ", *m.patient_id[2:]]), "no patient_id in 1 rows, first row 1"),
+        (
+            lambda m: m.assign(patient_id=["a", " ", *m.patient_id[2:]]),
+            r"no patient_id in 1 rows, first row 2, counted from 1 without the header",
+        ),
     ],
 )
 def test_check_names_what_is_wrong(change, message):
@@ -230,21 +198,6 @@ def test_normal_counts_as_not_malignant():
     assert mammo.CLASS_NAMES == ("benign", "malignant")
 
 
-def test_a_validation_is_taken_from_the_training_patients_and_the_test_stays(demo):
-    owners = demo.assign(split=demo["split"].replace("validation", "train"))
-    table = mammo.add_validation_split(owners, seed=1)
-    pd.testing.assert_series_equal(table["split"] == "test", owners["split"] == "test")
-    train, validation = (table[table["split"] == split] for split in ("train", "validation"))
-    assert not set(train["patient_id"]) & set(validation["patient_id"])
-    assert validation["patient_id"].nunique() == round(0.2 * owners[owners.split == "train"].patient_id.nunique())
-    for part in (train, validation):
-        assert 0 < (part["label"] == "malignant").mean() < 1
-    with pytest.raises(mammo.MammoError, match="too few to take a validation from"):
-        mammo.add_validation_split(owners[owners["split"] == "train"].head(8))
-    with pytest.raises(mammo.MammoError, match="no train images"):
-        mammo.add_validation_split(owners[owners["split"] == "test"])
-
-
 def test_patches_may_be_several_of_an_image_but_not_the_same(demo):
     lesions = demo.dropna(subset=["x"]).head(2)
     twice = pd.concat([lesions, lesions.assign(x=lesions["x"] + 5), lesions])
@@ -269,15 +222,66 @@ def test_patches_survive_the_csv(demo, tmp_path):
     assert patches_of(again) == patches_of(patches)
 
 
-@pytest.mark.parametrize("change", [{"x": None}, {"y": "left"}, {"patch_size": 0.0}])
-def test_patches_and_whole_images_are_not_in_one_table(change):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": None}, "whole images, or patches"),
+        ({"y": "left"}, "y is no finite number in 1 rows, first row 1, .*: 'left'.*decimal point"),
+        ({"patch_size": 0.0}, r"patch_size is no positive number in 1 rows, first row 1, .*: 0\.0"),
+    ],
+)
+def test_patches_and_whole_images_are_not_in_one_table(change, message):
     patches = table(4).assign(x=10.0, y=12.0, patch_size=32.0)
     mammo.check_manifest(patches)
     row = patches.iloc[:1].assign(**change)
-    for wrong in (pd.concat([row, patches.iloc[1:]]), patches.drop(columns=list(change))):
-        if "patch_size" in wrong:
-            with pytest.raises(mammo.MammoError, match="whole images, or patches"):
-                mammo.check_manifest(wrong)
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.check_manifest(pd.concat([row, patches.iloc[1:]]))
+    for column in {"x", "y"} & set(change):
+        with pytest.raises(mammo.MammoError, match="whole images, or patches"):
+            mammo.check_manifest(patches.drop(columns=column))
+
+
+@pytest.mark.parametrize("options", [{"margin": margin} for margin in (-5, 0, np.nan, "2", None)])
+@pytest.mark.parametrize("name", ["margin", "side"])
+def test_a_margin_or_side_that_is_none_is_refused(demo, name, options):
+    value = options["margin"]
+    if (name, value) == ("side", None):
+        return
+    with pytest.raises(mammo.MammoError, match=f"{name} is a positive number, not {value!r}"):
+        mammo.lesion_patches(demo, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"radius": -3}, "radius is no non-negative number in 2 rows, first row 1, .*: -3"),
+        ({"radius": np.inf}, "radius is no non-negative number in 2 rows, first row 1, .*: inf"),
+        ({"x": [3.0, np.inf]}, "x is no finite number in 1 rows, first row 2, .*: inf"),
+        (
+            {"x": [None, "12,5"]},
+            "x is no finite number in 1 rows, first row 2, .*: '12,5'.*decimal point, such as 12.5",
+        ),
+    ],
+)
+def test_a_place_that_is_none_is_named(demo, change, message):
+    lesions = demo.dropna(subset=["x"]).head(2)
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.lesion_patches(lesions.assign(**change))
+
+
+def test_a_point_has_a_radius_of_0_and_places_may_be_text(demo):
+    """INbreast has calcifications that are a single point."""
+    lesions = demo.dropna(subset=["x"]).head(2)
+    assert mammo.lesion_patches(lesions.assign(radius=0))["patch_size"].tolist() == [32.0, 32.0]
+    assert patches_of(mammo.lesion_patches(lesions.astype({"x": str, "radius": str}))) == patches_of(
+        mammo.lesion_patches(lesions)
+    )
+
+
+def test_a_table_that_is_not_split_has_no_split(demo):
+    mammo.check_manifest(demo.assign(split=None))
+    with pytest.raises(mammo.MammoError, match="no train images"):
+        rows_in_split(demo.assign(split=None), "train")
 
 
 def test_categorical_columns_are_words(demo, tmp_path):
@@ -292,12 +296,6 @@ def test_categorical_columns_are_words(demo, tmp_path):
     assert mammo.load_manifest(path)["path"].tolist() == demo["path"].tolist()
     scored = rows.assign(probability=0.5)
     assert len(mammo.combine_views(scored, "breast")) == 2 * demo["patient_id"].nunique()
-
-
-@pytest.mark.parametrize("fraction", [0, 1.5])
-def test_a_share_that_is_none_is_refused(demo, fraction):
-    with pytest.raises(mammo.MammoError, match="between 0 and 1"):
-        mammo.add_validation_split(demo, fraction=fraction)
 
 
 def test_a_link_in_the_table_keeps_its_name(demo, tmp_path):

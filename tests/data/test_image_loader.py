@@ -124,7 +124,7 @@ def test_the_ics_file_beside_a_film_is_part_of_its_key(request, tmp_path):
     [
         (pd.DataFrame({"path": []}), "no rows"),
         (pd.DataFrame({"label": ["benign"]}), "no column path"),
-        (pd.DataFrame({"path": ["a.png", None]}), "no path in 1 rows, first row 1"),
+        (pd.DataFrame({"path": ["a.png", None]}), "no path in 1 rows, first row 2"),
     ],
 )
 def test_a_table_that_names_no_images_is_refused(rows, message, model):

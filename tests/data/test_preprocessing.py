@@ -112,6 +112,24 @@ def test_a_square_is_cut_on_whole_pixels(mirrored, x, y, side):
     assert not corner.any(), "black beyond the breast"
 
 
+@pytest.mark.parametrize(("x", "y"), [(99999, 60), (-50, 60), (60, 150), (np.nan, 60)])
+def test_a_square_outside_the_image_is_refused(image, write_png, x, y):
+    wide = np.pad(image[:120], ((0, 0), (0, 100)))
+    path = write_png((wide * 255).astype(np.uint8))
+    with pytest.raises(
+        mammo.MammoError, match=r"image\.png: The place x = .* outside the image, which is 292 pixels wide"
+    ):
+        prepare(path, (64, 64), patch=(x, y, 32))
+    assert prepare(path, (64, 64), patch=(150, 60, 32)).model_input.max() > 0
+
+
+def test_a_square_may_reach_beyond_the_border(image, write_png):
+    """As the circles of mdb072 and mdb110 of mini-MIAS do."""
+    path = write_png((image * 255).astype(np.uint8))
+    for place in ((0, 0), (192, 256), (191, 130)):
+        assert prepare(path, (64, 64), patch=(*place, 40)).model_input.shape == (64, 64, 1)
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_breast_has_a_chest_wall_and_a_slice_or_a_photograph_has_none(image, mirrored):
     rows, columns = np.mgrid[-1:1:300j, -1:1:240j]

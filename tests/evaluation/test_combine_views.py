@@ -46,6 +46,8 @@ def test_views_without_laterality_are_refused():
     for table in (views().drop(columns="laterality"), views().assign(laterality=None), views().assign(laterality="B")):
         with pytest.raises(mammo.MammoError, match="laterality"):
             combine_views(table)
+    with pytest.raises(mammo.MammoError, match="no rows"):
+        combine_views(views().iloc[:0])
     with pytest.raises(mammo.MammoError, match="no level"):
         combine_views(views(), "woman")
 

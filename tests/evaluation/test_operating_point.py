@@ -25,12 +25,16 @@ def test_the_positive_predictive_value_of_screening():
     assert np.isnan(positive_predictive_value(0.0, 1.0, 0.006))
     with pytest.raises(mammo.MammoError, match="prevalence"):
         positive_predictive_value(0.9, 0.9, 6)
+    with pytest.raises(mammo.MammoError, match=r"prevalence of '0\.1' is not a share"):
+        positive_predictive_value(0.9, 0.9, "0.1")
 
 
-@pytest.mark.parametrize("target", [0, -0.1, 1.05, 90, np.nan])
+@pytest.mark.parametrize("target", [0, -0.1, 1.05, 90, np.nan, "0.9", None])
 def test_a_sensitivity_that_cannot_be_is_refused(target):
     with pytest.raises(mammo.MammoError, match="above 0 and at most 1"):
         threshold_at_sensitivity([0, 1, 1], [0.1, 0.5, 0.9], target)
+    with pytest.raises(mammo.MammoError, match=f"A sensitivity of {target!r} cannot be held"):
+        fix_operating_point([0, 1, 1], [0.1, 0.5, 0.9], [1, 2, 3], target)
 
 
 @pytest.mark.parametrize(

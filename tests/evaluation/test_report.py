@@ -184,3 +184,16 @@ def test_a_metric_has_one_interval_and_the_biased_one_none():
         assert low < report[name] < high, name
     assert "DeLong" in report["interval_method"]
     assert not {key for key in report if "delong" in key}
+
+
+@pytest.mark.parametrize("target", ["0.9", None, 1])
+def test_a_target_that_is_no_sensitivity_is_refused(target):
+    with pytest.raises(mammo.MammoError, match="above 0 and below 1, such as"):
+        mammo.evaluate(scored(), target_sensitivity=target)
+
+
+def test_a_patient_without_a_split_is_not_left_out_silently():
+    table = scored()
+    table.loc[table["patient_id"] == "P0", "split"] = None
+    with pytest.raises(mammo.MammoError, match="rows have no split, first row 1"):
+        mammo.evaluate(table)

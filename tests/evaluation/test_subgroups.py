@@ -126,3 +126,9 @@ def test_ten_patients_of_a_class_are_enough(monkeypatch):
 
 def test_one_column_may_be_given_by_its_name_alone():
     assert mammo.subgroup_metrics(scored(), by="view").equals(mammo.subgroup_metrics(scored(), by=["view"]))
+
+
+@pytest.mark.parametrize("by", ["densty", ("view", "densty"), ["densty"]])
+def test_a_column_that_is_not_there_is_named(by):
+    with pytest.raises(mammo.MammoError, match=r"no column densty to form groups by; it has path, label, .*density"):
+        mammo.subgroup_metrics(scored(), by=by)

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -162,13 +162,12 @@ def test_a_killed_run_leaves_whole_files_only_and_a_rerun_completes_it(tmp_path)
 @pytest.mark.parametrize("kept", ["nothing", "card", "images"])
 def test_a_replacement_that_was_interrupted_can_be_repeated(tmp_path, kept, monkeypatch):
     small(tmp_path / "a", seed=2)
-    calls, remove = [], shutil.rmtree
+    remove = dataset.remove_drawn
 
-    def stops(path):
-        calls.append(path)
-        if kept == "images" or len(calls) == 2:
-            raise KeyboardInterrupt
-        remove(path)
+    def stops(folder, parts, names):
+        if kept == "card":
+            remove(folder, parts[:1], names)
+        raise KeyboardInterrupt
 
     def writes_nothing(path, write):
         raise KeyboardInterrupt
@@ -177,7 +176,7 @@ def test_a_replacement_that_was_interrupted_can_be_repeated(tmp_path, kept, monk
         if kept == "nothing":
             patch.setattr(dataset, "write_atomically", writes_nothing)
         else:
-            patch.setattr(dataset.shutil, "rmtree", stops)
+            patch.setattr(dataset, "remove_drawn", stops)
         with pytest.raises(KeyboardInterrupt):
             small(tmp_path / "a")
     small(tmp_path / "a")
@@ -205,9 +204,58 @@ def test_other_settings_replace_the_set_but_foreign_files_are_safe(tmp_path):
     assert len(list((tmp_path / "a" / "images").iterdir())) == 100
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(mammo.MammoError, match="other files"):
+    with pytest.raises(mammo.MammoError, match=r"mine holds other files and is not touched, such as thesis\.txt"):
         small(tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def noise(folder, images=20, **settings):
+    return mammo.noise_dataset(folder, images, **({"image_size": (128, 128), "processes": 1} | settings))
+
+
+@pytest.mark.parametrize("make", [small, noise])
+@pytest.mark.parametrize("name", ["images/notes.txt", "images/mine/a.csv", "masks/S1-00000_L_CC.txt", "truth/my.json"])
+def test_files_of_ones_own_among_the_images_keep_the_set_as_it_is(tmp_path, make, name):
+    make(tmp_path / "a")
+    own = tmp_path / "a" / name
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("mine")
+    before = digests(tmp_path / "a")
+    with pytest.raises(mammo.MammoError, match=f"holds other files and is not touched, such as {name}"):
+        make(tmp_path / "a", seed=7)
+    assert digests(tmp_path / "a") == before
+    make(tmp_path / "a"), "with the same settings nothing is removed"
+    assert digests(tmp_path / "a") == before
+
+
+def test_a_link_to_a_folder_is_not_followed(tmp_path):
+    small(tmp_path / "a")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "S1-00000_L_CC.png").write_text("mine")
+    (tmp_path / "a" / "images" / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(mammo.MammoError, match="such as images/link"):
+        small(tmp_path / "a", seed=7)
+
+
+def test_what_other_programs_leave_is_no_obstacle_and_stays(tmp_path):
+    small(tmp_path / "a")
+    left = [tmp_path / "a" / "images" / name for name in (".DS_Store", "Thumbs.db", ".ipynb_checkpoints/a.png")]
+    left[2].parent.mkdir()
+    for path in left:
+        path.write_text("left")
+    assert len(list(small(tmp_path / "a", seed=7)["path"])) == 80
+    assert all(path.read_text() == "left" for path in left)
+    assert not list((tmp_path / "a").glob("*/S1-*"))
+
+
+def test_parts_in_a_folder_of_others_stay(tmp_path):
+    part = tmp_path / "images" / "mine.partial"
+    part.parent.mkdir()
+    part.touch()
+    os.utime(part, (0, 0))
+    with pytest.raises(mammo.MammoError, match="holds other files"):
+        small(tmp_path)
+    assert part.exists()
 
 
 def test_somebody_elses_dataset_json_is_no_claim(tmp_path):
@@ -242,14 +290,33 @@ def test_every_shape_that_is_allowed_can_be_drawn(tmp_path):
         {"seed": -1},
         {"seed": 2**32},
         {"seed": "a"},
+        {"seed": 1.9},
+        {"patients": 20.5},
+        {"patients": "20"},
+        {"difficulty": "0.3"},
+        {"difficulty": float("nan")},
+        {"processes": 0},
+        {"processes": "a"},
+        {"processes": 1.5},
+        {"image_size": 192},
+        {"image_size": (192.5, 144)},
         {"image_size": (128, 77)},
         {"image_size": (64, 64)},
         {"image_size": (512, 128)},
     ],
 )
-def test_impossible_settings_are_refused(tmp_path, settings):
-    with pytest.raises(mammo.MammoError):
+def test_impossible_settings_are_refused_by_name(tmp_path, settings):
+    name, value = next(iter(settings.items()))
+    named = "width" if value == (512, 128) else f"{name} (is|must be) .*not {re.escape(repr(value))}"
+    with pytest.raises(mammo.MammoError, match=named):
         small(tmp_path / "a", **settings)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("settings", [{"images": 20.5}, {"seed": 1.9}, {"processes": 0}, {"image_size": "ab"}])
+def test_impossible_settings_of_noise_are_refused(tmp_path, settings):
+    with pytest.raises(mammo.MammoError, match=next(iter(settings))):
+        noise(tmp_path / "a", **settings)
     assert not (tmp_path / "a").exists()
 
 

@@ -22,3 +22,20 @@ def test_a_folder_is_kept_made_anew_or_left_alone(tmp_path, draw, reader):
     (tmp_path / "mine" / "thesis.txt").write_text("two years")
     with pytest.raises(mammo.MammoError, match="holds other files"):
         draw(tmp_path / "mine", 20)
+
+
+@pytest.mark.parametrize(("draw", "images"), [(cbis_ddsm_folder, "CBIS-DDSM"), (cmmd_folder, "cmmd")])
+def test_files_of_ones_own_among_the_images_keep_the_folder_as_it_is(tmp_path, draw, images):
+    root = draw(tmp_path, 10, seed=1, image_size=(192, 144), processes=1)
+    film = next(root.rglob("*.dcm"))
+    own = film.with_name("notes.txt")
+    own.write_text("mine")
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    with pytest.raises(mammo.MammoError, match=rf"not touched, such as {images}/.*notes\.txt"):
+        draw(root, 10, seed=2, image_size=(192, 144), processes=1)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    own.unlink()
+    drawn = set(root.rglob("*.dcm"))
+    draw(root, 4, seed=2, image_size=(192, 144), processes=1)
+    assert len(set(root.rglob("*.dcm"))) < len(drawn), "nothing of the former is left"
+    assert all(list(path.iterdir()) for path in root.rglob("*") if path.is_dir()), "nor an empty folder"

@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mammo.core.arguments import is_number
 from mammo.core.errors import MammoError
 from mammo.core.files import absolute, errors_of_writing, find_files, normalized, why_missing, write_atomically
+from mammo.core.manifest_csv import PATH_COLUMNS, check_needed, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +36,14 @@ LABELS = (*CLASS_NAMES, "normal")
 GRAVITY = ("normal", "benign", "malignant")
 SPLITS = ("train", "validation", "test")
 IMAGE_KINDS = {"mammogram": 1, "micrograph": 3}  # channels of the model's input
-NEEDED = ("path", "label", "patient_id")
-PATH_COLUMNS = ("path", "mask_path")
+ONE_LINE = ("patient_id", "laterality", "view", "source", "lesion_type", "density")
 PATCH = ("x", "y", "patch_size")
+PLACE = {
+    "x": "finite",
+    "y": "finite",
+    "radius": "non-negative",
+    "patch_size": "positive",
+}  # numbers; a point has radius 0
 MARGIN, SMALLEST = 2.0, 32  # of a patch: its side in diameters of the lesion, and in pixels
 WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")  # what a spreadsheet makes of a number beside an empty cell
 
@@ -46,21 +53,8 @@ def load_manifest(path) -> pd.DataFrame:
 
     Patient ids come as text. A path is also found where its name has another Unicode form on disk.
     """
-    import pandas as pd  # costs as much time and memory as an answer, which needs no table
-
     path = Path(path)
-    if not path.is_file():
-        raise MammoError(f"{path}: there is no such manifest. Generate one, or build one with mammo.datasets.")
-    try:
-        manifest = pd.read_csv(path, dtype=dict.fromkeys(("patient_id", *PATH_COLUMNS), str))
-        if "patient_id" in manifest:  # which may be NA, and is not empty then
-            manifest["patient_id"] = pd.read_csv(path, usecols=["patient_id"], dtype=str, keep_default_na=False)
-    except ValueError as error:  # what is damaged, and what is not text
-        raise MammoError(f"{path.name} cannot be read as a CSV table ({error}).") from None
-    except OSError as error:
-        raise MammoError(f"{path} cannot be opened ({error.strerror or error}). Check its permissions.") from None
-    if not isinstance(manifest.index, pd.RangeIndex):  # pandas takes the first cells for row names: all others move
-        raise MammoError(f"{path.name} has rows with more cells than the table has columns. Mend these rows.")
+    manifest = read_csv(path)
     for column in manifest.columns.intersection(PATH_COLUMNS):
         known = manifest[column].notna()
         files = find_files(path.parent / p for p in manifest.loc[known, column])
@@ -110,14 +104,14 @@ def _patient_id(value) -> str:
 
 def check_manifest(manifest: pd.DataFrame) -> None:
     """Raise MammoError if a needed column is missing, a label or split unknown, or a patient in two splits."""
-    absent = [column for column in NEEDED if column not in manifest]
-    if absent:
-        raise MammoError(f"The manifest has no column {', '.join(absent)}; it needs {', '.join(NEEDED)}.")
+    check_needed(manifest.columns)
     if manifest.columns.has_duplicates:
         raise MammoError(f"The manifest has the column {manifest.columns[manifest.columns.duplicated()][0]} twice.")
     check_images(manifest)
     for column in ("label", "patient_id"):
         _check_filled(manifest, column)
+    for column in manifest.columns.intersection(ONE_LINE):
+        _check_one_line(manifest, column)
     _check_words(manifest["label"], LABELS, "labels")
     if "image_kind" in manifest:
         _check_words(manifest["image_kind"].dropna(), tuple(IMAGE_KINDS), "kinds of images")
@@ -128,7 +122,13 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     if "split" not in manifest:
         return
     _check_words(manifest["split"].dropna(), SPLITS, "splits")
-    splits = manifest.groupby(patient_ids(manifest))["split"].nunique(dropna=False)
+    without = manifest["split"].isna()
+    if without.any() and not without.all():
+        raise MammoError(
+            f"{without.sum()} rows have no split, {_first(without)}, and others have one. Write {', '.join(SPLITS)} "
+            "into each row, take these rows out, or split all anew with mammo.split_by_patient."
+        )
+    splits = manifest.groupby(patient_ids(manifest))["split"].nunique()
     leaking = splits.index[splits > 1]
     if len(leaking):
         raise MammoError(
@@ -146,22 +146,55 @@ def check_images(table: pd.DataFrame) -> None:
     _check_filled(table, "path")
     if not table["path"].map(lambda path: isinstance(path, str | Path)).all():
         raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
-    if "patch_size" in table:
-        try:
-            places = table.reindex(columns=list(PATCH)).to_numpy(np.float64)
-        except (TypeError, ValueError):  # words
-            places = np.full((1, len(PATCH)), np.nan)
-        if not np.isfinite(places).all() or (places[:, -1] <= 0).any():
-            raise MammoError(
-                f"Some rows have no {', '.join(PATCH)}. A table holds whole images, or patches as mammo.lesion_patches "
-                "makes them, not both."
-            )
+    for column in table.columns.intersection(list(PLACE)):
+        _check_numbers(table, column)
+    if "patch_size" in table and table.reindex(columns=list(PATCH)).isna().any(axis=None):
+        raise MammoError(
+            f"Some rows have no {', '.join(PATCH)}. A table holds whole images, or patches as mammo.lesion_patches "
+            "makes them, not both."
+        )
 
 
 def _check_filled(table: pd.DataFrame, column: str) -> None:
-    empty = table.index[table[column].isna() | (table[column].astype(str).str.strip() == "")]
-    if len(empty):
-        raise MammoError(f"The manifest has no {column} in {len(empty)} rows, first row {empty[0]}.")
+    empty = table[column].isna() | (table[column].astype(str).str.strip() == "")
+    if empty.any():
+        raise MammoError(f"The manifest has no {column} in {empty.sum()} rows, {_first(empty)}.")
+
+
+def _check_one_line(table: pd.DataFrame, column: str) -> None:
+    broken = table[column].astype(str).str.strip().str.contains("[\r\n]")
+    if broken.any():
+        raise MammoError(
+            f"The manifest has a line break in {column} in {broken.sum()} rows, {_first(broken)}. In a CSV file a "
+            'quote that is not closed does this, and makes one row of several. Close or remove the quotes (").'
+        )
+
+
+def _check_numbers(table: pd.DataFrame, column: str) -> None:
+    """Raise MammoError that names the cell where a filled one of a column of PLACE holds no such number."""
+    kind, values = PLACE[column], table[column].astype(object).map(_number, na_action="ignore")
+    wrong = table[column].notna() & ~values.map(lambda value: is_number(value) and _fits(value, kind)).astype(bool)
+    if wrong.any():
+        cell = table[column][wrong].tolist()[0]
+        raise MammoError(
+            f"{column} is no {kind} number in {wrong.sum()} rows, {_first(wrong)}: {cell!r}. Write numbers with a "
+            "decimal point, such as 12.5."
+        )
+
+
+def _fits(value: float, kind: str) -> bool:
+    return kind == "finite" or value > 0 or (kind == "non-negative" and value == 0)
+
+
+def _number(value) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):  # words
+        return np.nan
+
+
+def _first(marked: pd.Series) -> str:
+    return f"first row {np.flatnonzero(marked)[0] + 1}, counted from 1 without the header"
 
 
 def _check_words(values: Iterable, known: tuple[str, ...], what: str) -> None:
@@ -180,67 +213,6 @@ def image_kind(manifest: pd.DataFrame) -> str:
     if len(kinds) > 1:
         raise MammoError("The manifest has mammograms and micrographs. Use one table for each kind of image.")
     return kinds.pop()
-
-
-def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: int = 0) -> pd.DataFrame:
-    """The manifest with a new `split` column, all images of a patient in one split.
-
-    `fractions` are the shares of patients in train, validation and test, and sum to 1. Patients are
-    stratified by their gravest label: every split has its share of malignant, benign and normal ones. Where the
-    patients of one label are too few for that, they are stratified by malignant or not.
-    Raises MammoError where a split would lack one of the two classes.
-    """
-    check_manifest(manifest.drop(columns="split", errors="ignore"))
-    if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
-        raise MammoError(f"The three fractions must be positive and sum to 1, not {tuple(fractions)}.")
-    labels = _gravest_labels(manifest)
-    try:
-        train, rest = _halve(labels, fractions[1] + fractions[2], seed)
-        validation, test = _halve(rest, fractions[2] / (fractions[1] + fractions[2]), seed)
-    except ValueError:
-        raise MammoError(
-            f"{len(labels)} patients, {int((labels == CLASS_NAMES[1]).sum())} of them malignant, are too few for three "
-            "splits with both classes in each."
-        ) from None
-    split_of = {patient: s for s, part in zip(SPLITS, (train, validation, test), strict=True) for patient in part.index}
-    result = manifest.assign(split=patient_ids(manifest).map(split_of))
-    check_manifest(result)
-    return result
-
-
-def add_validation_split(manifest: pd.DataFrame, fraction: float = 0.2, seed: int = 0) -> pd.DataFrame:
-    """The manifest with a share of its training patients as validation; the owner's test stays as it is.
-
-    Raises MammoError where there is no training part, or one of the two would lack a class.
-    """
-    if not 0 < fraction < 1:
-        raise MammoError(f"fraction is the share of the training patients, between 0 and 1, not {fraction!r}.")
-    labels = _gravest_labels(rows_in_split(manifest, "train"))
-    try:
-        _, validation = _halve(labels, fraction, seed)
-    except ValueError:
-        raise MammoError(f"{len(labels)} training patients are too few to take a validation from.") from None
-    moved = (manifest["split"] == "train") & patient_ids(manifest).isin(validation.index)
-    return manifest.assign(split=manifest["split"].astype(object).mask(moved, "validation"))
-
-
-def _gravest_labels(manifest: pd.DataFrame) -> pd.Series:
-    """The gravest label of each patient, by patient id in the order of the ids."""
-    gravity = manifest["label"].astype(object).map(GRAVITY.index).groupby(patient_ids(manifest)).max().sort_index()
-    return gravity.map(dict(enumerate(GRAVITY)))
-
-
-def _halve(labels: pd.Series, fraction: float, seed: int) -> tuple[pd.Series, pd.Series]:
-    from sklearn.model_selection import train_test_split  # costs a third of a second, which an answer need not wait for
-
-    malignant = labels == CLASS_NAMES[1]
-    try:
-        first, second = train_test_split(labels, test_size=fraction, random_state=seed, stratify=labels)
-    except ValueError:  # too few patients of one label
-        first, second = train_test_split(labels, test_size=fraction, random_state=seed, stratify=malignant)
-    if any(malignant[part.index].nunique() < 2 for part in (first, second)):
-        raise ValueError("a class is missing")
-    return first, second
 
 
 def rows_in_split(manifest: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -270,14 +242,21 @@ def lesion_patches(lesions: pd.DataFrame, margin: float = MARGIN, side: float | 
 
     `lesions` is what `mammo.datasets` gives, or a manifest with `x, y, radius`. The square's side is `margin` times the
     lesion's diameter, at least 32 pixels, or `side` for all. Rows without a place or a label are left out, and their
-    number is printed; raises MammoError where none is left. It goes wherever a manifest goes: training, prediction,
-    evaluation.
+    number is printed. It goes wherever a manifest goes: training, prediction, evaluation.
+    Raises MammoError where no row is left, for a place that is no number, a negative radius, and a margin or side that
+    is not above 0.
     """
     absent = [column for column in ("path", "x", "y", "radius") if column not in lesions]
     if absent:
         raise MammoError(f"The lesions have no column {', '.join(absent)}: nobody has located them.")
+    for name, value in {"margin": margin, "side": side}.items():
+        if not (is_number(value) and value > 0) and (name, value) != ("side", None):
+            raise MammoError(f"{name} is a positive number, not {value!r}.")
+    for column in ("x", "y", "radius"):
+        _check_numbers(lesions, column)
     located = lesions.dropna(subset=lesions.columns.intersection(["path", "label", "x", "y", "radius"]))
-    located = located.assign(patch_size=float(side) if side else np.maximum(2 * located["radius"] * margin, SMALLEST))
+    radius = located["radius"].astype(float)
+    located = located.assign(patch_size=float(side) if side else np.maximum(2 * radius * margin, SMALLEST))
     located = located.drop_duplicates(["path", *PATCH]).reset_index(drop=True)
     if len(located) < len(lesions):
         gone = len(lesions) - len(located)

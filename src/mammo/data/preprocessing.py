@@ -183,7 +183,14 @@ def cut_patch(breast: Breast, x: float, y: float, side: float) -> np.ndarray:
     """The square of `side` pixels around x, y of the original, as `breast.image` shows it; 0 beyond the breast.
 
     Place and side are rounded to whole pixels: interpolated, the sharpness of a square would tell its place.
+    Raises MammoError for a place outside the image, where the square would be black.
     """
+    height, width = breast.mask.shape
+    if not (0 <= x <= width and 0 <= y <= height):
+        raise MammoError(
+            f"The place x = {x:g}, y = {y:g} lies outside the image, which is {width} pixels wide and {height} high. "
+            "Mend it in the table: x counts to the right and y down, in pixels of the file."
+        )
     size = max(1, round(side))
     left, top = (round(centre + 0.5 - size / 2) for centre in place_on_breast(breast, x, y))
     return by_channel(breast.image, lambda channel: channel.crop((left, top, left + size, top + size)))
@@ -222,16 +229,14 @@ def prepare(path, image_size, frame: int | None = None, patch=None, image_kind: 
     Raises
     ------
     MammoError
-        Where the file cannot be read, is of another kind, or shows no breast.
+        Where the file cannot be read, is of another kind, or shows no breast, and for a patch whose middle lies outside
+        the image.
     """
-    if image_kind == "micrograph":
-        mammogram = read_micrograph(path, frame)
-        breast = whole_image(mammogram.image)
-    else:
-        mammogram = read_mammogram(path, frame)
-        try:
-            breast = find_breast(mammogram.image)
-        except MammoError as error:
-            raise MammoError(f"{mammogram.file}: {error}") from None
-    shown = breast.image if patch is None else cut_patch(breast, *patch)
+    read, find = (read_micrograph, whole_image) if image_kind == "micrograph" else (read_mammogram, find_breast)
+    mammogram = read(path, frame)
+    try:
+        breast = find(mammogram.image)
+        shown = breast.image if patch is None else cut_patch(breast, *patch)
+    except MammoError as error:
+        raise MammoError(f"{mammogram.file}: {error}") from None
     return PreparedImage(mammogram, breast, model_input(shown, image_size))

@@ -30,10 +30,12 @@ def combine_views(scored: pd.DataFrame, level: str = "patient") -> pd.DataFrame:
     Raises
     ------
     MammoError
-        Where a row does not say which breast it shows, and for an unknown level.
+        Where there are no rows, where a row does not say which breast it shows, and for an unknown level.
     """
     if level not in LEVELS:
         raise MammoError(f"There is no level {level!r}; choose {' or '.join(LEVELS)}.")
+    if scored.empty:
+        raise MammoError("The table has no rows whose views could be combined. Score a manifest with images first.")
     if "laterality" not in scored or not scored["laterality"].isin(["L", "R"]).all():
         raise MammoError("Views can only be combined where the column laterality says L or R for every image.")
     table = scored.assign(patient_id=patient_ids(scored), probability=log_odds(probabilities(scored)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mammo.core.arguments import is_number
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
 from mammo.evaluation.calibration import Calibration, check_scored, fit_calibration
@@ -122,8 +123,8 @@ def fix_operating_point(
     Biometrika 26, 1934.
     S. Bates et al., Distribution-free, risk-controlling prediction sets, Journal of the ACM 68, 2021.
     """
-    if not 0 < target < 1:
-        raise MammoError(f"A target sensitivity of {target} cannot be held: give one above 0 and below 1, such as 0.9.")
+    if not (is_number(target) and 0 < target < 1):
+        raise MammoError(f"A sensitivity of {target!r} cannot be held: give one above 0 and below 1, such as 0.9.")
     malignant = np.asarray(truth) == 1
     if not malignant.any():
         raise MammoError("There is no malignant image to fix the operating point on.")
@@ -170,8 +171,8 @@ def threshold_at_sensitivity(truth, probability, target: float) -> float:
     MammoError
         For another target, without malignant images, and where a label or a probability is missing.
     """
-    if not 0 < target <= 1:
-        raise MammoError(f"A sensitivity of {target} cannot be reached: give one above 0 and at most 1, such as 0.9.")
+    if not (is_number(target) and 0 < target <= 1):
+        raise MammoError(f"A sensitivity of {target!r} cannot be reached: give one above 0 and at most 1, such as 0.9.")
     truth, probability = np.asarray(truth), np.asarray(probability, np.float64)
     check_scored(truth, probability)
     positive = np.sort(probability[truth == 1])
@@ -195,8 +196,8 @@ def positive_predictive_value(sensitivity: float, specificity: float, prevalence
     MammoError
         Where the prevalence is not between 0 and 1.
     """
-    if not 0 <= prevalence <= 1:
-        raise MammoError(f"A prevalence of {prevalence} is not a share: give one between 0 and 1, such as 0.006.")
+    if not (is_number(prevalence) and 0 <= prevalence <= 1):
+        raise MammoError(f"A prevalence of {prevalence!r} is not a share: give one between 0 and 1, such as 0.006.")
     true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     return true / (true + false) if true + false > 0 else float("nan")
 

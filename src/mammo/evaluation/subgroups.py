@@ -22,7 +22,7 @@ METRICS = ("auc", "auc_low", "auc_high", "sensitivity", "specificity")
 COLUMNS = ("of", "group", "cases", "malignant", "patients", *METRICS, "note")
 
 
-def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float = TARGET_SENSITIVITY) -> pd.DataFrame:
+def subgroup_metrics(scored: pd.DataFrame, by=None, target_sensitivity: float = TARGET_SENSITIVITY) -> pd.DataFrame:
     """Test metrics for images, breasts and patients, and for the images of each group of the columns `by`.
 
     Calibration and threshold come from validation rows: of the images for all groups, of breasts and patients for
@@ -33,8 +33,8 @@ def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float 
     ----------
     scored : DataFrame
         What `mammo.evaluate` takes.
-    by : str or sequence of str
-        Columns; those that the manifest lacks are left out.
+    by : str or sequence of str, optional
+        Columns. Without it, those of GROUPS that the manifest has.
     target_sensitivity : float
         Of the operating point, above 0 and below 1; as for `mammo.evaluate`.
 
@@ -48,13 +48,19 @@ def subgroup_metrics(scored: pd.DataFrame, by=GROUPS, target_sensitivity: float 
     Raises
     ------
     MammoError
-        As `mammo.evaluate` does.
+        As `mammo.evaluate` does, and for a column in `by` that the manifest lacks.
     """
-    by = (by,) if isinstance(by, str) else by
+    if by is None:
+        by = [name for name in GROUPS if name in scored]
+    by = (by,) if isinstance(by, str) else tuple(by)
+    absent = [str(name) for name in by if name not in scored]
+    if absent:
+        there = ", ".join(map(str, scored.columns))
+        raise MammoError(f"The manifest has no column {', '.join(absent)} to form groups by; it has {there}.")
     predictions, test = _predictions(scored, target_sensitivity), rows_in_split(scored, "test")
     rows = [{"of": "level", "group": "image"} | _metrics(predictions)]
     rows += [_level(scored, level, target_sensitivity) for level in ("breast", "patient")]
-    for column in (name for name in by if name in scored):
+    for column in by:
         names = _names(test, column)
         for name in sorted(set(names)):
             here, note = names == name, ""

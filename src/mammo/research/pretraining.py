@@ -41,7 +41,7 @@ from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
 from mammo.core.files import sha256_of
-from mammo.core.manifest import split_by_patient
+from mammo.core.splits import split_by_patient
 from mammo.research.pretraining_data import KINDS, MALIGNANT_FROM, SEED, WHOLE, patches, whole
 
 CHECK_EVERY, CHECK_SAMPLES, CHECK_FIRST = 100, 80, 10**8  # numbers from CHECK_FIRST on are never trained on

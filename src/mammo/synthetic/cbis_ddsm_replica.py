@@ -10,6 +10,7 @@ its crop and its mask, now one first, now the other. Films of the breast with th
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,7 @@ LEFT_RIGHT = {"L": "LEFT", "R": "RIGHT"}
 FIRST = ("patient_id", "breast_density", "left or right breast", "image view", "abnormality id", "abnormality type")
 LAST = ("assessment", "pathology", "subtlety", "image file path", "cropped image file path", "ROI mask file path")
 OWN = {"mass": ("mass shape", "mass margins"), "calc": ("calc type", "calc distribution")}
+NAMES = re.compile(r"CBIS-DDSM/(Mass|Calc)-(Training|Test)_P_\d{5,}_(LEFT|RIGHT)_(CC|MLO)(_1)?/.+/.+/1-[12]\.dcm")
 SERIES = ("07-20-2016-DDSM-NA-{0}", "1.000000-{1}-{0}")
 
 
@@ -50,7 +52,7 @@ def cbis_ddsm_folder(
         f"{RECIPE}, seed {seed}, {patients} patients, difficulty {difficulty}, {image_size[0]} x {image_size[1]}\n"
     )
     tables = {(kind, split): folder / f"{kind}_case_description_{split}_set.csv" for kind in OWN for split in SPLITS}
-    if is_drawn(folder, settings, tables.values(), folder / "CBIS-DDSM"):
+    if is_drawn(folder, settings, tables.values(), folder / "CBIS-DDSM", NAMES):
         return folder
     draw = delayed(partial(_write_patient, folder, seed=seed, difficulty=difficulty, image_size=image_size))
     work = Parallel(n_jobs=processes, return_as="generator")(draw(number, patients) for number in range(patients))

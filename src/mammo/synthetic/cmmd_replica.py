@@ -10,6 +10,7 @@ side and view, and the owner's table, one row a breast. Each patient has both vi
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ RECIPE = 3  # raised whenever the same settings would give other files
 TABLE = "CMMD_clinicaldata_revision.csv"
 COLUMNS = ("ID1", "LeftRight", "Age", "number", "abnormality", "classification", "subtype")
 AGES = (25, 80)
+NAMES = re.compile(r"cmmd/D1-\d{4,}/[\d.]+/MG_[\d.]+/1-[12]\.dcm")
 
 
 def cmmd_folder(
@@ -59,7 +61,7 @@ def cmmd_folder(
     folder = Path(folder)
     images, table = folder / "cmmd", folder / TABLE
     settings = f"{RECIPE}, seed {seed}, {patients} patients, difficulty {difficulty}, {tuple(image_size)}\n"
-    if is_drawn(folder, settings, [table], images):
+    if is_drawn(folder, settings, [table], images, NAMES):
         return folder
     draw = delayed(partial(_write_patient, images, seed=seed, difficulty=difficulty, image_size=image_size))
     work = Parallel(n_jobs=processes, return_as="generator")(draw(number) for number in range(patients))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
+from mammo.core.arguments import check_seed, is_number, is_whole
 from mammo.core.errors import MammoError
 from mammo.core.files import is_abandoned, write_atomically
-from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
+from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest
+from mammo.core.splits import split_by_patient
 from mammo.io import MIN_SIDE
+from mammo.synthetic._folders import holds_others, remove_drawn
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import FORMATS, extension, write_image, write_png
@@ -25,6 +29,9 @@ from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 RECIPE = 5  # raised whenever the same seed would give other pixels: an old folder is then made anew
 DIFFICULTY = 0.3
 MIN_PATIENTS = 20  # fewer cannot be split three ways with both classes in each
+NAMES = re.compile(
+    r"images/(S\d+-\d{5,}_[LR]_(CC|MLO)|N\d+-\d{5,})\.(png|dcm)|masks/S\d+-\d{5,}_[LR]_(CC|MLO)\.png|truth/\d{5,}\.json"
+)  # of the files of a data set
 OF_FIVE_PATIENTS = ("benign", "benign", "malignant", "malignant", "normal")
 
 
@@ -48,7 +55,8 @@ def generate_dataset(
     but the time.
 
     A folder that was made with the same settings is completed where it is not whole, patient by patient, and
-    otherwise left as it is; one made with other settings is replaced.
+    otherwise left as it is; one made with other settings is replaced. Only files of the data set are removed: where its
+    sub-folders hold others, nothing is.
 
     Beside the columns of every manifest there are `density`, `look`, `file_format`, `pixel_mm`, `compressed_mm` and,
     of an image with a lesion, `mask_path`, `lesion_type`, `description`, `x`, `y`, `radius` (pixels), `lesion_mm`
@@ -57,9 +65,9 @@ def generate_dataset(
     Raises MammoError for a folder that holds anything else, for fewer than 20 patients, for images that are too small
     or narrow, and for a difficulty, format or look that there is not.
     """
-    settings = _settings(patients, seed, image_size)
-    if not 0 <= difficulty <= 1:
-        raise MammoError(f"The difficulty goes from 0 to 1, not {difficulty}.")
+    settings = _settings("patients", patients, seed, image_size)
+    if not (is_number(difficulty) and 0 <= difficulty <= 1):
+        raise MammoError(f"difficulty is a number from 0 to 1, not {difficulty!r}.")
     if settings["image_size"][1] < 0.6 * settings["image_size"][0]:
         raise MammoError("Synthetic mammograms need a width of at least 0.6 times their height.")
     for name, chosen, known in (("formats", formats, FORMATS), ("looks", looks, LOOKS)):
@@ -75,30 +83,37 @@ def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224
     There is nothing to learn in them, so an honest evaluation finds an AUC near 0.5, give or take chance.
     Folders are treated as by `generate_dataset`; `image_size` is (height, width) in pixels.
     """
-    return _dataset(folder, "noise", _settings(images, seed, image_size), _write_noise, processes)
+    return _dataset(folder, "noise", _settings("images", images, seed, image_size), _write_noise, processes)
 
 
-def _settings(patients: int, seed: int, image_size) -> dict:
+def _settings(what: str, count: int, seed: int, image_size) -> dict:
     """What every data set needs, as plain numbers; raises MammoError where no data set can be made of it."""
-    try:
-        patients, seed, (height, width) = int(patients), int(seed), (int(side) for side in image_size)
-    except (TypeError, ValueError):
-        raise MammoError("Patients and seed must be whole numbers, and image_size (height, width).") from None
-    if patients < MIN_PATIENTS or not 0 <= seed < 2**32 or min(height, width) < MIN_SIDE:
+    if not (is_whole(count) and count >= MIN_PATIENTS):
         raise MammoError(
-            f"At least {MIN_PATIENTS} patients, a seed from 0 to below 2**32 and {MIN_SIDE} pixels a side are needed, "
-            f"not {patients}, {seed} and {height} x {width}."
+            f"{what} is a whole number of at least {MIN_PATIENTS}, not {count!r}: fewer cannot be split three ways "
+            "with both classes in each."
         )
-    return {"patients": patients, "seed": seed, "image_size": (height, width)}
+    check_seed(seed)
+    sides = tuple(image_size) if isinstance(image_size, Iterable) else (image_size,)
+    if len(sides) != 2 or not all(is_whole(side) and side >= MIN_SIDE for side in sides):
+        raise MammoError(
+            f"image_size is (height, width) in whole pixels, at least {MIN_SIDE} a side, not {image_size!r}."
+        )
+    height, width = map(int, sides)
+    return {"patients": int(count), "seed": int(seed), "image_size": (height, width)}
 
 
 def _dataset(folder, source: str, settings: dict, write, processes: int) -> pd.DataFrame:
+    if not (is_whole(processes) and processes):
+        raise MammoError(f"processes is how many work at once, or -1 for all cores, not {processes!r}.")
     folder = Path(folder)
     _claim(folder, {"source": source, "recipe": RECIPE, **settings})
     if not _is_whole(folder):
         drawn = {name: value for name, value in settings.items() if name != "patients"}
         work, patients = delayed(partial(_once, write=write, **drawn)), settings["patients"]
-        parts = Parallel(n_jobs=processes, return_as="generator")(work(folder, number) for number in range(patients))
+        parts = Parallel(n_jobs=int(processes), return_as="generator")(
+            work(folder, number) for number in range(patients)
+        )
         rows = [row for part in tqdm(parts, total=patients, desc=f"{source} images", unit="patient") for row in part]
         manifest = pd.DataFrame(rows).assign(source=source)
         for column in manifest.columns.intersection(PATH_COLUMNS):
@@ -135,20 +150,16 @@ def _claim(folder: Path, settings: dict) -> None:
     """
     card, parts = folder / "dataset.json", [folder / name for name in ("images", "masks", "truth")]
     try:
+        held = [path for path in folder.iterdir() if path.suffix != ".partial"] if folder.exists() else []
+        if held and not _is_ours(card):
+            raise holds_others(folder, held[0])
         for stale in [*folder.glob("dataset.json.*.partial"), *(p for part in parts for p in part.glob("*.partial"))]:
             if is_abandoned(stale):  # what is younger may be another process at work
                 stale.unlink()
-        if folder.exists() and any(path.suffix != ".partial" for path in folder.iterdir()):
-            if not _is_ours(card):
-                raise MammoError(
-                    f"{folder} holds other files and is not touched. Choose a new folder for the data set."
-                )
-            if card.read_text() == _settings_text(settings):
-                return
-            (folder / "manifest.csv").unlink(missing_ok=True)
-            for part in parts:
-                if part.exists():
-                    shutil.rmtree(part)
+        if held and card.read_text() == _settings_text(settings):
+            return
+        remove_drawn(folder, parts, NAMES)
+        (folder / "manifest.csv").unlink(missing_ok=True)
         write_atomically(card, lambda path: path.write_text(_settings_text(settings)))
     except OSError as error:
         raise MammoError(f"The data set cannot be written to {folder} ({error}). Choose another folder.") from None
