@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from mammo.core.files import write_atomically
+from mammo.core.files import as_path, write_atomically
 
 HEAT_COLOURS = "magma"  # readable by the colour-blind, and brighter means more
 SHOWN = 1000  # pixels; no panel is drawn with more, and drawing larger images takes seconds
@@ -32,7 +32,7 @@ def close() -> None:
 
 def save_figure(figure: Figure, path) -> Path:
     """Write a figure as PNG, whole or not at all."""
-    path = Path(path)
+    path = as_path(path)
     write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120, bbox_inches="tight"))
     return path
 

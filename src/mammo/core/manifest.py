@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, errors_of_writing, find_files, normalized, why_missing, write_atomically
+from mammo.core.files import absolute, as_path, errors_of_writing, find_files, normalized, why_missing, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ def load_manifest(path) -> pd.DataFrame:
     """
     import pandas as pd  # costs as much time and memory as an answer, which needs no table
 
-    path = Path(path)
+    path = as_path(path)
     if not path.is_file():
         raise MammoError(f"{path}: there is no such manifest. Generate one, or build one with mammo.datasets.")
     try:
@@ -77,7 +77,7 @@ def load_manifest(path) -> pd.DataFrame:
 def save_manifest(manifest: pd.DataFrame, path) -> Path:
     """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder and ids as text."""
     check_manifest(manifest)
-    path = Path(path)
+    path = as_path(path)
     table = manifest.assign(patient_id=patient_ids(manifest))
     for column in table.columns.intersection(PATH_COLUMNS):
         known = table[column].notna()

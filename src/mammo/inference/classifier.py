@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.core.files import errors_of_writing
+from mammo.core.files import as_path, errors_of_writing
 from mammo.data.preprocessing import PreparedImage, image_warnings, prepare, preprocessing_version, shape_warning
 from mammo.evaluation.combine_views import combine_views
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
@@ -219,7 +219,7 @@ class Classifier:
         The folder may be the one that the classifier was loaded from. Raises MammoError where a package for it is
         missing, or the folder holds another model.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         if self.load_model is None:
             raise MammoError("This classifier was exported already; copy its folder.")
         with errors_of_writing(folder):

@@ -27,7 +27,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import errors_of_writing, write_atomically
+from mammo.core.files import as_path, errors_of_writing, write_atomically
 from mammo.inference.classifier import Classifier
 from mammo.inference.loading import load_classifier
 from mammo.inference.score_folder import AS_TEXT, COLUMNS, files_to_score, is_begun, read_scores
@@ -62,7 +62,7 @@ def score_folder(
         import ray  # optional, and takes seconds
     except ImportError:
         raise MammoError("Ray is not installed. Install it with `pip install 'ray[data]'`.") from None
-    folder, table = Path(folder).resolve(), Path(table).resolve()
+    folder, table = as_path(folder).resolve(), as_path(table).resolve()
     parts = table.with_suffix(".scores")
     is_begun(table, (*COLUMNS, "sha256"))  # or it is something else, and refused
     names = [name for name in files_to_score(folder, table) if parts not in (folder / name).parents]

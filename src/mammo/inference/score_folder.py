@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import errors_of_writing, list_files, normalized
+from mammo.core.files import as_path, errors_of_writing, list_files, normalized
 from mammo.data.image_loader import WORKERS
 from mammo.inference.classifier import Classifier
 from mammo.inference.loading import load_classifier
@@ -56,7 +56,7 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
         For a folder without files, or one that can no longer be read; for a table of something else, of another model
         or another preprocessing, or one that cannot be written.
     """
-    folder, table = Path(folder), Path(table)
+    folder, table = as_path(folder), as_path(table)
     classifier = classifier or load_classifier()
     with errors_of_writing(table):
         return _score_folder(folder, table, classifier, workers)

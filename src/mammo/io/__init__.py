@@ -9,13 +9,12 @@ this module: no name, no date, no identifier.
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from pathlib import Path
 
 from mammo.core.errors import MammoError
-from mammo.core.files import sha256_of
+from mammo.core.files import as_path, sha256_of
 from mammo.io.ddsm_ljpeg import ics_of, read_ljpeg
 from mammo.io.decoding import START, read_bytes
 from mammo.io.dicom import looks_like_dicom, read_dicom
@@ -91,9 +90,7 @@ def content_id(path: Path) -> str:
 
 
 def _read(path, frame: int | None, colour: bool) -> Mammogram:
-    if not isinstance(path, str | os.PathLike):
-        raise MammoError(f"An image is read from its path, and {type(path).__name__} is none. Give the name of a file.")
-    path = Path(path)
+    path = as_path(path)
     start = read_bytes(path, START)
     try:
         with QUIET:  # what a reader should know comes as the mammogram's own warnings

@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import is_abandoned, write_atomically
+from mammo.core.files import as_path, is_abandoned, write_atomically
 from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest, split_by_patient
 from mammo.io import MIN_SIDE
 from mammo.synthetic.acquisition import LOOKS, with_labels
@@ -93,7 +93,7 @@ def _settings(patients: int, seed: int, image_size) -> dict:
 
 
 def _dataset(folder, source: str, settings: dict, write, processes: int) -> pd.DataFrame:
-    folder = Path(folder)
+    folder = as_path(folder)
     _claim(folder, {"source": source, "recipe": RECIPE, **settings})
     if not _is_whole(folder):
         drawn = {name: value for name, value in settings.items() if name != "patients"}
