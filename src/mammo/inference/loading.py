@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 from mammo.core.errors import MammoError
 from mammo.core.files import as_path
@@ -45,7 +48,7 @@ def load_classifier(folder=None, runtime: str | None = None, precision: str = "f
     if precision != "float32" and runtime != "openvino":
         raise MammoError(f'precision={precision!r} needs runtime="openvino".')
     if folder is not None:
-        folder = as_path(folder)
+        folder = _model_folder(folder)
     if runtime is None:
         classifier = _load_fastest(folder)
     else:
@@ -53,6 +56,19 @@ def load_classifier(folder=None, runtime: str | None = None, precision: str = "f
     if classifier.card.class_names != CLASS_NAMES:
         raise MammoError(f"The model in {folder} predicts {classifier.card.class_names}, not {CLASS_NAMES}.")
     return classifier
+
+
+def _model_folder(folder) -> Path:
+    folder = as_path(folder)
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            raise MammoError(f"{folder} is a file. Give the folder that save_classifier wrote.")
+    except OSError as error:
+        raise MammoError(
+            f"{folder} cannot be opened ({error.strerror}). Check the path and the spelling. mammo.load_classifier() "
+            "without a folder loads the demo model."
+        ) from None
+    return folder
 
 
 def _load_fastest(folder) -> Classifier:

@@ -43,8 +43,8 @@ class Prediction:
     breast: Breast
     mammogram: Mammogram
     doubts: tuple[str, ...]
-    """Warnings that make the result uncertain: about the file and the image, and that the model was trained on synthetic
-    images only."""
+    """Warnings that make the result uncertain: about the file, about the image, and that the model was trained on
+    synthetic images only."""
     model_warnings: tuple[str, ...] = ()
     """Warnings about the model, whatever the image."""
     disclaimer: str = DISCLAIMER

@@ -135,7 +135,8 @@ def load_saved_model(folder) -> SavedModel:
         raise unreadable(str(path), error) from None
     if digest != card.model_sha256:
         raise MammoError(
-            f"The card in {folder} contradicts the model file: it belongs to another one. Save both again."
+            f"{path} is damaged, or belongs to another card: its checksum is not the one in card.json. Copy the whole "
+            "folder again, or save the model again."
         )
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
