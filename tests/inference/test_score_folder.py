@@ -303,6 +303,20 @@ def test_what_cannot_be_scored(films, classifier, tmp_path):
     assert not (tmp_path / "scores.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"classifier": "artifacts/model"}, r"'artifacts/model' is no classifier.*load_classifier\(folder\)"),
+        ({"workers": 0}, "number of threads, 1 or more, not 0"),
+        ({"workers": 1.5}, r"number of threads, 1 or more, not 1\.5"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_there_is_a_table(films, classifier, tmp_path, wrong, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.score_folder(films, tmp_path / "scores.csv", **{"classifier": classifier} | wrong)
+    assert not (tmp_path / "scores.csv").exists()
+
+
 def empty(folder):
     """As where a drive was connected before."""
     shutil.rmtree(folder)

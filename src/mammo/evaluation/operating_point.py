@@ -7,6 +7,7 @@ it, and it is stored in the model card.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -195,8 +196,8 @@ def positive_predictive_value(sensitivity: float, specificity: float, prevalence
     MammoError
         Where the prevalence is not between 0 and 1.
     """
-    if not 0 <= prevalence <= 1:
-        raise MammoError(f"A prevalence of {prevalence} is not a share: give one between 0 and 1, such as 0.006.")
+    if not (isinstance(prevalence, Real) and 0 <= prevalence <= 1):
+        raise MammoError(f"A prevalence of {prevalence!r} is not a share: give a number from 0 to 1, such as 0.006.")
     true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     return true / (true + false) if true + false > 0 else float("nan")
 

@@ -7,6 +7,7 @@ classifier.predict("image.dcm").probability
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,11 +154,14 @@ class Classifier:
     def predict_patient(self, paths) -> tuple[pd.DataFrame, list[Prediction]]:
         """Several views of one patient -> a table of the breasts and of the patient, and the prediction for each file.
 
+        `paths` are the files; one path alone is taken as a list of one.
         The rule is `mammo.combine_views`': the mean of the log-odds in a breast, the higher breast for the patient.
         Raises MammoError where a file does not say which breast it shows: only DICOM files can.
         """
         import pandas as pd  # takes as much time and memory as a prediction; only tables need it
 
+        if isinstance(paths, str | os.PathLike):  # a text would be taken letter by letter
+            paths = [paths]
         predictions = [self.predict(path) for path in paths]
         unknown = [each.mammogram.file for each in predictions if each.mammogram.laterality is None]
         if unknown or not predictions:

@@ -65,8 +65,8 @@ def _model_folder(folder) -> Path:
             raise MammoError(f"{folder} is a file. Give the folder that save_classifier wrote.")
     except OSError as error:
         raise MammoError(
-            f"{folder} cannot be opened ({error.strerror}). Check the path and the spelling. mammo.load_classifier() "
-            "without a folder loads the demo model."
+            f"{folder} cannot be opened ({error.strerror}). Check the path and the spelling. Notebook 02 makes a "
+            "model, and mammo.load_classifier() without a folder loads the demo model."
         ) from None
     return folder
 

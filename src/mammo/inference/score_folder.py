@@ -58,12 +58,15 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
     Raises
     ------
     MammoError
-        For a folder without files, or one that can no longer be read; for a table of something else, of an older
+        For a folder without files, or one that can no longer be read; for another value of `classifier` or `workers`
+        than these; for a table of something else, of an older
         version, of another folder (no row is of a file as it is there), of another model or another preprocessing, or
         one that cannot be written.
     """
     folder, table = as_path(folder), as_path(table)
-    classifier = classifier or load_classifier()
+    classifier = load_classifier() if classifier is None else classifier
+    if not isinstance(classifier, Classifier):
+        raise MammoError(f"{classifier!r} is no classifier. Give what mammo.load_classifier(folder) returns.")
     with errors_of_writing(table):
         return _score_folder(folder, table, classifier, workers)
 

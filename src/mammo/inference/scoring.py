@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,6 +100,8 @@ class Scorer:
     """
 
     def __init__(self, classifier: Classifier, folder: Path, workers: int = WORKERS):
+        if not isinstance(workers, Integral) or workers < 1:
+            raise MammoError(f"workers is a number of threads, 1 or more, not {workers!r}.")
         self.classifier, self.folder = classifier, folder
         self.utilisation = Utilisation(workers)
 
