@@ -44,7 +44,7 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
         the header says them), `probability` (calibrated, of malignant), `result` (negative, uncertain or positive),
         `warnings` (all that make the result uncertain), `error` (the reason why there is no result), `model` (an id of
         the model card and the preprocessing), `bytes` and `modified` (size and time of the last change of the file, in
-        UTC; empty where it could not be opened, and it is tried again next time).
+        UTC, of a film of DDSM with its .ics file; empty where it could not be opened, and it is tried again next time).
     classifier : Classifier, optional
         Without one it is the demo model.
     workers : int
@@ -59,9 +59,8 @@ def score_folder(folder, table, classifier: Classifier | None = None, workers: i
     ------
     MammoError
         For a folder without files, or one that can no longer be read; for another value of `classifier` or `workers`
-        than these; for a table of something else, of an older
-        version, of another folder (no row is of a file as it is there), of another model or another preprocessing, or
-        one that cannot be written.
+        than these; for a table of something else, of an older version, of another folder (no row is of a file as it is
+        there), of another model or another preprocessing, or one that cannot be written.
     """
     folder, table = as_path(folder), as_path(table)
     classifier = load_classifier() if classifier is None else classifier

@@ -23,6 +23,7 @@ import numpy as np
 from mammo.core.errors import MammoError, UnreadableFile
 from mammo.data.image_loader import WORKERS, fitting_batch
 from mammo.inference.classifier import Classifier, ModelInput, model_input_of
+from mammo.io import files_read
 
 BATCH = 16
 AHEAD = 2  # batches that are read while the network computes another one
@@ -69,12 +70,16 @@ class Utilisation:
 
 
 def file_stamp(path: Path) -> dict[str, str]:
-    """Size (`bytes`) and time of the last change (`modified`, UTC) of a file; nothing where it cannot be asked."""
+    """Size (`bytes`) and time of the last change (`modified`, UTC) of all that is read for an image.
+
+    Nothing where the file is gone.
+    """
     try:
-        stat = os.stat(path)
+        stats = [os.stat(file) for file in files_read(path)]
     except OSError:
         return {}
-    return {"bytes": str(stat.st_size), "modified": f"{np.datetime64(stat.st_mtime_ns // 1000, 'us')}Z"}
+    modified = max(stat.st_mtime_ns for stat in stats) // 1000
+    return {"bytes": str(sum(stat.st_size for stat in stats)), "modified": f"{np.datetime64(modified, 'us')}Z"}
 
 
 class _Reading(NamedTuple):

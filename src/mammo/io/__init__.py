@@ -48,7 +48,7 @@ class _Quiet:
 
 
 QUIET = _Quiet()
-__all__ = ["MIN_SIDE", "Mammogram", "content_id", "read_mammogram", "read_micrograph", "scale_to_unit"]
+__all__ = ["MIN_SIDE", "Mammogram", "content_id", "files_read", "read_mammogram", "read_micrograph", "scale_to_unit"]
 
 
 def read_mammogram(path, frame: int | None = None) -> Mammogram:
@@ -83,10 +83,15 @@ def read_micrograph(path, frame: int | None = None) -> Mammogram:
     return _read(path, frame, colour=True)
 
 
-def content_id(path: Path) -> str:
-    """A checksum of all that is read for an image: of the file, and of the .ics file beside a film of DDSM."""
+def files_read(path: Path) -> list[Path]:
+    """What is read for an image: the file, and the .ics file beside a film of DDSM."""
     ics = ics_of(path) if path.suffix.upper() == ".LJPEG" else None
-    return sha256_of(path) + (f" {sha256_of(ics)}" if ics else "")
+    return [path, ics] if ics else [path]
+
+
+def content_id(path: Path) -> str:
+    """The checksums of all that is read for an image."""
+    return " ".join(map(sha256_of, files_read(path)))
 
 
 def _read(path, frame: int | None, colour: bool) -> Mammogram:
