@@ -3,6 +3,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
+import mammo
 from mammo import plots
 
 RNG = np.random.default_rng(0)
@@ -41,6 +42,27 @@ def test_every_figure_is_drawn_and_saved_whole(name, tmp_path):
         assert np.asarray(picture.convert("L")).std() > 5, "something is drawn"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     plots.show()
+
+
+def test_a_figure_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "figures").mkdir()
+    with pytest.raises(mammo.MammoError, match=r"figures cannot be written \(Is a directory\)"):
+        plots.save_figure(FIGURES["roc"](), tmp_path / "figures")
+    assert [path.name for path in tmp_path.iterdir()] == ["figures"]
+    plots.close()
+
+
+@pytest.mark.parametrize(
+    ("draw", "what"),
+    [
+        (lambda: plots.gallery([], []), "images"),
+        (lambda: plots.histories({}), "stages of training"),
+        (lambda: plots.learning_curves({}), "stages of training"),
+    ],
+)
+def test_nothing_cannot_be_drawn(draw, what):
+    with pytest.raises(mammo.MammoError, match=f"no {what} to draw"):
+        draw()
 
 
 def words_of(figure):

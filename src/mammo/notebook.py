@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from mammo import plots
 from mammo.core.errors import MammoError, short_reason
-from mammo.core.files import fitting_name
+from mammo.core.files import as_path, fitting_name
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def artifacts(drive: bool = False) -> Path:
     chosen = os.environ.get("MAMMO_ARTIFACTS")
     here = Path.cwd()
     top = next((folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir()), here)
-    folder = Path(chosen) if chosen else top / "artifacts"
+    folder = as_path(chosen) if chosen else top / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -73,7 +73,7 @@ def data_folder(name: str) -> Path | None:
     """
     if not (chosen := os.environ.get("MAMMO_DATA")):
         return None
-    if (folder := Path(chosen) / name).is_dir():
+    if (folder := as_path(chosen) / name).is_dir():
         return folder
     print(f"There is no folder {folder}. MAMMO_DATA must name the folder that holds {name}.")
     return None
@@ -101,7 +101,7 @@ class Upload:
     """
 
     def __init__(self, path=None):
-        self._files = [Path(path)] if path is not None else []
+        self._files = [as_path(path)] if path is not None else []
         self._told = False
 
     @property

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from mammo.core.files import write_atomically
+from mammo.core.errors import MammoError
+from mammo.core.files import as_path, errors_of_writing, write_atomically
 
 HEAT_COLOURS = "magma"  # readable by the colour-blind, and brighter means more
 SHOWN = 1000  # pixels; no panel is drawn with more, and drawing larger images takes seconds
@@ -31,9 +32,10 @@ def close() -> None:
 
 
 def save_figure(figure: Figure, path) -> Path:
-    """Write a figure as PNG, whole or not at all."""
-    path = Path(path)
-    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120, bbox_inches="tight"))
+    """Write a figure as PNG, whole or not at all; raises MammoError where it cannot be written."""
+    path = as_path(path)
+    with errors_of_writing(path, "Choose another name or folder."):
+        write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120, bbox_inches="tight"))
     return path
 
 
@@ -54,6 +56,11 @@ def _drawable(text: str) -> str:
     return "".join(letter if font.get_char_index(ord(letter)) or letter == "\n" else "?" for letter in text)
 
 
+def _check_some(things, what: str) -> None:
+    if not len(things):
+        raise MammoError(f"There are no {what} to draw. Give at least one.")
+
+
 def _to_show(image: np.ndarray) -> np.ndarray:
     """An image or a mask, averaged over squares until its longer side is about `SHOWN`; float32."""
     if image.ndim == 3:
@@ -68,6 +75,7 @@ def gallery(images, titles, outlines=None, columns: int = 4, heatmaps=None) -> F
 
     `outlines` are masks to be drawn, or None; `heatmaps` are of the images' sizes, in [0, 1].
     """
+    _check_some(images, "images")
     rows = -(-len(images) // columns)
     tall = max(image.shape[0] / image.shape[1] for image in images)
     figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, (2.6 * tall + 0.3) * rows), squeeze=False)
@@ -129,6 +137,7 @@ def difficulty_curve(difficulty, auc) -> Figure:
 @_as_words
 def histories(stages: dict) -> Figure:
     """Loss and AUC by epoch, training against validation, one column a stage: `{"head": history, ...}`."""
+    _check_some(stages, "stages of training")
     figure, axes = plt.subplots(2, len(stages), figsize=(4.5 * len(stages), 5), squeeze=False, sharex="col")
     for column, (stage, history) in enumerate(stages.items()):
         for row, name in enumerate(("loss", "auc")):
@@ -222,6 +231,7 @@ def leakage(pairs: dict, title: str, measure: str = "AUC") -> Figure:
 @_as_words
 def learning_curves(stages: dict) -> Figure:
     """AUC by number of images seen, one panel a stage: `{"patches": (images, aucs), ...}`."""
+    _check_some(stages, "stages of training")
     columns = min(4, len(stages))
     rows = -(-len(stages) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3 * rows), squeeze=False, sharey=True)

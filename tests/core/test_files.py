@@ -3,8 +3,10 @@ import os
 import time
 import unicodedata
 import warnings
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mammo
@@ -13,6 +15,7 @@ from mammo.core.files import (
     LONGEST_NAME,
     MACHINE,
     absolute,
+    as_path,
     find_files,
     fitting_name,
     is_abandoned,
@@ -46,6 +49,51 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         write_atomically(path, lambda part: part.write_text(str(1 / 0)))
     assert path.read_text() == "second"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_vanishes_leaves_no_part_behind(tmp_path):
+    """Another program puts a file in its place; the error is that of the renaming."""
+
+    def then_gone(part):
+        part.write_text("whole")
+        part.unlink()
+        part.parent.rmdir()
+        part.parent.touch()
+
+    with pytest.raises(NotADirectoryError) as error:
+        write_atomically(tmp_path / "folder" / "file", then_gone)
+    assert error.value.filename2 == str(tmp_path / "folder" / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_part_lies_beside_its_file_whatever_the_names_mean_to_a_library(tmp_path, monkeypatch):
+    """pandas takes a relative name that begins with a tilde to the home folder."""
+    for name in ("home", "work"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    write_atomically(Path("~/x.csv"), lambda part: pd.DataFrame({"a": [1]}).to_csv(part))
+    assert [path.name for path in (tmp_path / "work" / "~").iterdir()] == ["x.csv"]
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("~", ""), ("~/films/a.dcm", "films/a.dcm"), (Path("~/films"), "films"), ("~$lock.xlsx", None), ("a/~/b", None)],
+)
+def test_a_tilde_in_front_is_the_home_folder(tmp_path, monkeypatch, given, expected):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert as_path(given) == (Path(given) if expected is None else tmp_path / expected)
+
+
+def test_what_is_no_path_is_refused(monkeypatch):
+    for wrong in (None, 3, b"a.dcm", ["a.dcm"]):
+        with pytest.raises(mammo.MammoError, match=f"{type(wrong).__name__} is no path"):
+            as_path(wrong)
+    monkeypatch.setattr("os.path.expanduser", str)  # as in an account without a home folder
+    with pytest.raises(mammo.MammoError, match="no home folder"):
+        as_path("~/films")
+    assert as_path("films") == Path("films")
 
 
 @pytest.mark.parametrize(

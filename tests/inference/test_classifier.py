@@ -137,6 +137,8 @@ def test_the_views_of_a_patient_are_combined(classifier, demo, write_dicom):
         classifier.predict_patient([*paths, demo.path[0]])
     with pytest.raises(mammo.MammoError, match="no file"):
         classifier.predict_patient([])
+    for alone in (paths[0], str(paths[0])):
+        assert [each.probability for each in classifier.predict_patient(alone)[1]] == [predictions[0].probability]
 
 
 def test_a_laterality_that_contradicts_the_image_gives_a_warning(classifier, demo, write_dicom):

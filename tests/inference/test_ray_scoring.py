@@ -125,3 +125,9 @@ def test_another_model_has_rows_of_its_own(films, exported, path, tmp_path):
 def test_an_archive_without_files(tmp_path):
     with pytest.raises(mammo.MammoError, match="no files in"):
         ray_scoring.score_folder(tmp_path, tmp_path / "scores.csv")
+
+
+def test_a_table_that_cannot_be_written_is_said_before_anything_is_scored(films, tmp_path):
+    (tmp_path / "scores.csv").mkdir()
+    with pytest.raises(mammo.MammoError, match=r"scores\.csv cannot be written"):
+        ray_scoring.score_folder(films, tmp_path / "scores.csv", load=None)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import mammo
+from mammo.core.errors import unreadable
 from mammo.data import preprocessing
 from mammo.evaluation.prediction_sets import PredictionSetLimits
 from mammo.inference import scoring
@@ -137,6 +138,103 @@ def test_a_finished_table_is_not_scored_again(films, classifier, tmp_path, monke
     pd.testing.assert_frame_equal(mammo.score_folder(films, tmp_path / "scores.csv", classifier), first)
 
 
+@pytest.fixture
+def scored(monkeypatch):
+    """The names of the files that were read to be scored."""
+    prepare, read = mammo.Classifier.prepare, []
+
+    def noting(classifier, path, frame=None):
+        read.append(path.name)
+        return prepare(classifier, path, frame)
+
+    monkeypatch.setattr(mammo.Classifier, "prepare", noting)
+    return read
+
+
+def test_a_row_states_size_and_time_of_its_file(films, classifier, tmp_path):
+    os.utime(films / "0.png", ns=(0, 1_000_000_007_123_456_789))
+    table = mammo.score_folder(films, tmp_path / "scores.csv", classifier)
+    assert table["bytes"].tolist() == [(films / name).stat().st_size for name in FILES]
+    assert table["modified"][0] == "2001-09-09T01:46:47.123456Z"
+
+
+def test_a_table_is_not_continued_in_another_folder(films, classifier, tmp_path):
+    """The same names, other images."""
+    other, path = tmp_path / "other", tmp_path / "scores.csv"
+    for name, turned in zip(FILES[:5], FILES[4::-1], strict=True):
+        (other / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(films / turned, other / name)
+    mammo.score_folder(films, path, classifier)
+    content = path.read_bytes()
+    with pytest.raises(mammo.MammoError, match=r"None of the rows in .*scores\.csv is of a file as it is in .*other"):
+        mammo.score_folder(other, path, classifier)
+    assert path.read_bytes() == content, "another folder's results are not lost"
+
+
+def test_changed_files_are_scored_again_and_files_that_are_gone_have_no_row(
+    films, classifier, tmp_path, scored, capsys
+):
+    path = tmp_path / "scores.csv"
+    first = mammo.score_folder(films, path, classifier).set_index("file")
+    os.replace(films / "1.png", films / "0.png")
+    shutil.copy(films / "more" / "3.png", films / "readme.png")  # copied again, as its error says
+    scored.clear()
+    capsys.readouterr()
+    table = mammo.score_folder(films, path, classifier).set_index("file")
+    assert sorted(scored) == ["0.png", "readme.png"]
+    assert "3 rows in" in capsys.readouterr().out
+    assert sorted(table.index) == ["0.png", *FILES[2:]]
+    assert table["probability"]["0.png"] == pytest.approx(first["probability"]["1.png"], abs=1e-5)
+    assert table["probability"]["readme.png"] == pytest.approx(first["probability"]["more/3.png"], abs=1e-5)
+    assert table["error"].isna().all()
+
+
+def test_a_file_of_the_same_size_is_another_one_when_its_time_is(films, classifier, tmp_path, scored):
+    mammo.score_folder(films, tmp_path / "scores.csv", classifier)
+    scored.clear()
+    os.utime(films / "2.png", (0, 0))
+    mammo.score_folder(films, tmp_path / "scores.csv", classifier)
+    assert scored == ["2.png"]
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again(films, classifier, tmp_path, monkeypatch):
+    """As after a change of its permissions, which changes neither size nor time."""
+
+    def refused(self, path):
+        if path.name == "2.png":
+            raise unreadable(path.name, PermissionError(13, "Permission denied"))
+        return prepare(self, path)
+
+    prepare = mammo.Classifier.prepare
+    monkeypatch.setattr(mammo.Classifier, "prepare", refused)
+    first = mammo.score_folder(films, tmp_path / "scores.csv", classifier).set_index("file")
+    assert "may not be read" in first["error"]["2.png"]
+    assert first.loc["2.png", ["bytes", "modified"]].isna().all()
+    monkeypatch.undo()
+    second = mammo.score_folder(films, tmp_path / "scores.csv", classifier).set_index("file")
+    assert second["error"].notna().sum() == 1
+    assert list(second.index) == sorted(FILES, key="2.png".__eq__)
+
+
+def test_a_table_that_is_a_link_stays_one(films, classifier, tmp_path):
+    (tmp_path / "scores.csv").symlink_to(tmp_path / "drive.csv")
+    mammo.score_folder(films, tmp_path / "scores.csv", classifier)
+    assert (tmp_path / "scores.csv").is_symlink()
+    assert len(pd.read_csv(tmp_path / "drive.csv")) == len(FILES)
+
+
+def test_two_names_that_differ_in_their_unicode_form_only_have_a_row_each(films, classifier, tmp_path, scored):
+    folder = tmp_path / "twins"
+    folder.mkdir()
+    for number, form in enumerate(("NFC", "NFD")):
+        shutil.copy(films / f"{number}.png", folder / unicodedata.normalize(form, "Müller.png"))
+    first = mammo.score_folder(folder, tmp_path / "scores.csv", classifier)
+    scored.clear()
+    pd.testing.assert_frame_equal(mammo.score_folder(folder, tmp_path / "scores.csv", classifier), first)
+    assert len(first) == 2
+    assert not scored
+
+
 def test_files_may_have_any_name(films, classifier, tmp_path, monkeypatch):
     folder = tmp_path / "named"
     folder.mkdir()
@@ -194,11 +292,28 @@ def test_the_table_may_lie_in_the_folder(films, classifier):
 
 def test_what_cannot_be_scored(films, classifier, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2")
+    (tmp_path / "old.csv").write_text("file,laterality,view,probability,result,warnings,error,model\n")
+    with pytest.raises(mammo.MammoError, match="not a table of scores of this version"):
+        mammo.score_folder(films, tmp_path / "old.csv", classifier)
     with pytest.raises(mammo.MammoError, match="not a table of scores"):
         mammo.score_folder(films, tmp_path / "other.csv", classifier)
     assert (tmp_path / "other.csv").read_text() == "a,b\n1,2"
     with pytest.raises(mammo.MammoError, match="no files in"):
         mammo.score_folder(tmp_path / "nowhere", tmp_path / "scores.csv", classifier)
+    assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"classifier": "artifacts/model"}, r"'artifacts/model' is no classifier.*load_classifier\(folder\)"),
+        ({"workers": 0}, "number of threads, 1 or more, not 0"),
+        ({"workers": 1.5}, r"number of threads, 1 or more, not 1\.5"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_there_is_a_table(films, classifier, tmp_path, wrong, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.score_folder(films, tmp_path / "scores.csv", **{"classifier": classifier} | wrong)
     assert not (tmp_path / "scores.csv").exists()
 
 

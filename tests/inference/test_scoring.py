@@ -1,5 +1,6 @@
 """The pipeline, with a classifier of the test's own: no file and no network."""
 
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import pytest
 import mammo
 from mammo.inference import scoring
 from mammo.inference.classifier import Assessment
-from mammo.inference.scoring import AHEAD, Scorer, Utilisation
+from mammo.inference.scoring import AHEAD, Scorer, Utilisation, file_stamp
 
 NAMES = [f"{number:02}.png" for number in range(23)]
 
@@ -91,6 +92,18 @@ def test_utilisation_counts_each_file_and_its_parts_fit_into_the_time():
     assert 0 < used.network_seconds < used.seconds
     assert 0 < used.reading_cpu_seconds <= used.cpu_seconds
     assert used.reading_seconds < used.workers * used.seconds
+
+
+def test_the_stamp_of_a_film_of_ddsm_is_also_that_of_its_ics_file(tmp_path):
+    """The grey levels depend on it."""
+    film = tmp_path / "A_0029_1.LEFT_CC.LJPEG"
+    film.write_bytes(b"123")
+    os.utime(film, (0, 0))
+    assert file_stamp(film) == {"bytes": "3", "modified": "1970-01-01T00:00:00.000000Z"}
+    (tmp_path / "A-0029-1.ics").write_bytes(b"4567")
+    os.utime(tmp_path / "A-0029-1.ics", (60, 60))
+    assert file_stamp(film) == {"bytes": "7", "modified": "1970-01-01T00:01:00.000000Z"}
+    assert file_stamp(tmp_path / "gone.dcm") == {}
 
 
 def test_utilisation_says_the_shares(monkeypatch):

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mammo.core.errors import MammoError
-from mammo.core.files import errors_of_writing
+from mammo.core.files import as_path, errors_of_writing
 
 
 def cache_folder(folder=None) -> Path:
@@ -16,9 +16,9 @@ def cache_folder(folder=None) -> Path:
     Raises MammoError where it cannot be made.
     """
     try:
-        folder = Path(folder or os.environ.get("MAMMO_CACHE") or "~/.cache/mammo").expanduser()
-    except RuntimeError:  # an account without a home folder, as in containers
-        raise MammoError("This account has no home folder for the cache. Set $MAMMO_CACHE to a folder.") from None
+        folder = as_path(folder or os.environ.get("MAMMO_CACHE") or "~/.cache/mammo")
+    except MammoError as error:
+        raise MammoError(f"{error} For the cache, set $MAMMO_CACHE to a folder.") from None
     with errors_of_cache(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder

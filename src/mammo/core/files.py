@@ -11,7 +11,7 @@ import unicodedata
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +39,23 @@ JUNK_FOLDERS = {  # what archives, file managers and network drives leave behind
 }
 
 
+def as_path(path) -> Path:
+    """A path as a user gives it, with `~` for the home folder.
+
+    Raises MammoError where there is no home folder, and for what is no path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise MammoError(f"{type(path).__name__} is no path. Give the name of a file or a folder as text.")
+    text = os.fspath(path)
+    expanded = os.path.expanduser(text)
+    if expanded == text and Path(text).parts[:1] == ("~",):  # as in containers
+        raise MammoError(f"{text}: this account has no home folder. Give the whole path, without ~.")
+    return Path(expanded)
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a name of its own, then rename: the file appears whole, or what was there stays."""
+    path = Path(os.path.abspath(path))  # for libraries that read a `~` in front as the home folder
     path.parent.mkdir(parents=True, exist_ok=True)
     ending = f".{MACHINE}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
     partial_path = path.with_name(fitting_name(path.name, ending))
@@ -48,7 +63,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(partial_path)
         os.replace(partial_path, path)
     finally:
-        partial_path.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or its folder is gone
+            partial_path.unlink()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import numpy as np
 
 from mammo.core.arguments import is_number
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, errors_of_writing, find_files, normalized, why_missing, write_atomically
+from mammo.core.files import absolute, as_path, errors_of_writing, find_files, normalized, why_missing, write_atomically
 from mammo.core.manifest_csv import PATH_COLUMNS, check_needed, read_csv
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def load_manifest(path) -> pd.DataFrame:
 
     Patient ids come as text. A path is also found where its name has another Unicode form on disk.
     """
-    path = Path(path)
+    path = as_path(path)
     manifest = read_csv(path)
     for column in manifest.columns.intersection(PATH_COLUMNS):
         known = manifest[column].notna()
@@ -71,7 +71,7 @@ def load_manifest(path) -> pd.DataFrame:
 def save_manifest(manifest: pd.DataFrame, path) -> Path:
     """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder and ids as text."""
     check_manifest(manifest)
-    path = Path(path)
+    path = as_path(path)
     table = manifest.assign(patient_id=patient_ids(manifest))
     for column in table.columns.intersection(PATH_COLUMNS):
         known = table[column].notna()

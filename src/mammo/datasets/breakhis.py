@@ -41,7 +41,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import as_path, list_files
 from mammo.datasets._tables import as_manifest, check_counts, check_files
 
 SOURCE = "BreakHis"
@@ -76,7 +76,7 @@ def manifest(root, magnification: int | None = None, partial: bool = False) -> p
     """
     if magnification not in (None, 40, 100, 200, 400):
         raise MammoError(f"BreakHis has the magnifications 40, 100, 200 and 400, not {magnification}.")
-    matches = {path: NAME.fullmatch(path.name) for path in list_files(root, ".png")}
+    matches = {path: NAME.fullmatch(path.name) for path in list_files(as_path(root), ".png")}
     check_files(SOURCE, [], [path.name for path, match in matches.items() if not match], partial)
     if not any(matches.values()):
         raise MammoError(f"{root} holds no picture of BreakHis. Give the folder that the archive unpacks to.")

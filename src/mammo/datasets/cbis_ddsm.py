@@ -45,7 +45,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import as_path, list_files
 from mammo.datasets._geometry import crops_and_masks, locate_masks
 from mammo.datasets._tables import (
     PACKAGED,
@@ -109,7 +109,7 @@ def lesions(root, kind: str | None = None, partial: bool = False, locate: bool =
     With `locate` every mask is read, which takes minutes, for x, y and radius in pixels of the film. With `partial`,
     a path is None where the file is missing, and lesions of a missing table are left out.
     """
-    root = Path(root)
+    root = as_path(root)
     kinds = _kinds(kind)
     tables = [_table(root, k, split, partial) for k in kinds for split in SPLITS]
     table = pd.concat([part for part in tables if part is not None] or [_table(root, kinds[0], "train", False)])
@@ -169,7 +169,7 @@ def download(
         See `mammo.datasets.download.fetch`.
     """
     kinds = _kinds(kind)
-    table = pd.concat([_table(Path(folder), k, split, False) for k in kinds for split in SPLITS])
+    table = pd.concat([_table(as_path(folder), k, split, False) for k in kinds for split in SPLITS])
     facts = table.groupby("patient_id").agg({"label": gravest, "official_split": "min"})  # "test" is before "train"
     drawn = draw_patients((facts["label"] + facts["official_split"]).to_dict(), patients, seed)
     table = table.set_index("patient_id").loc[drawn]

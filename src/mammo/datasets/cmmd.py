@@ -32,7 +32,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import as_path, list_files
 from mammo.core.manifest import LABELS as KNOWN
 from mammo.datasets._tables import (
     PACKAGED,
@@ -69,7 +69,7 @@ def manifest(root, other_breast: str | None = None, partial: bool = False) -> pd
     """
     if other_breast not in (None, *KNOWN):
         raise MammoError(f"other_breast is None or one of {', '.join(KNOWN)}, not {other_breast!r}.")
-    root = Path(root)
+    root = as_path(root)
     breasts = _breasts(root)
     patients = {patient for patient, _ in breasts}
     images = [(path, _patient(path, root)) for path in list_files(root, ".dcm")]
@@ -126,7 +126,7 @@ def download(folder, patients: int | None = None, seed: int = 0, max_gb: float |
     MammoError
         See `mammo.datasets.download.fetch`.
     """
-    labels = pd.DataFrame([{"patient": patient, **row} for (patient, _), row in _breasts(Path(folder)).items()])
+    labels = pd.DataFrame([{"patient": patient, **row} for (patient, _), row in _breasts(as_path(folder)).items()])
     drawn = draw_patients(labels.groupby("patient")["label"].agg(gravest).to_dict(), patients, seed)
     series = idc_series("cmmd").set_index("PatientID", drop=False)
     series = series.loc[[patient for patient in drawn if patient in series.index]]

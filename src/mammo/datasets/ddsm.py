@@ -38,7 +38,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.datasets._geometry import circle_of_outline, follow_chain, place_in_images
 from mammo.datasets._tables import as_manifest, check_counts, check_files, gravest, in_order, left_out, translated
 from mammo.io.ddsm_ljpeg import read_ics
@@ -56,7 +56,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError that names missing and unknown films and overlays; with `partial` it warns and goes on.
     """
-    films = _films(Path(root), partial)
+    films = _films(as_path(root), partial)
     found = _lesions(films)
     films["breast"] = films["patient_id"] + films["laterality"]
     breast = found["patient_id"] + found["laterality"]
@@ -83,7 +83,7 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
 
     `skimage.draw.polygon2mask((height, width), outline[:, ::-1])` fills an outline.
     """
-    films = _films(Path(root), partial)
+    films = _films(as_path(root), partial)
     return in_order(_lesions(films[films["complete"]]).assign(source=SOURCE))
 
 

@@ -25,6 +25,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
+from mammo.core.files import as_path
 from mammo.datasets._idc_series import DamagedError, failure_reason, fetch_series, listing_url
 
 COLUMNS = [
@@ -119,7 +120,7 @@ def fetch(folder, series: pd.DataFrame, name: str, notice: str, max_gb: float | 
         Where it is more than `max_gb` or than the disk has free, where IDC does not answer, where the connection breaks
         down, and for files that are missing or damaged there. What is complete by then stays.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     missing = []
     for row in series.itertuples():
         study = folder / row.collection_id / row.PatientID / row.StudyInstanceUID

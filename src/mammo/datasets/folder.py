@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, list_files, normalized
+from mammo.core.files import absolute, as_path, list_files, normalized
 from mammo.core.manifest import CLASS_NAMES, LABELS
 from mammo.datasets._tables import as_manifest
 
@@ -31,7 +31,7 @@ def manifest(root, patient_pattern: str) -> pd.DataFrame:
     splits would make every figure too good. Raises MammoError for a missing folder, a file of an unknown
     kind, and a path in which the pattern finds no patient.
     """
-    root = Path(root)
+    root = as_path(root)
     absent = [name for name in CLASS_NAMES if not (root / name).is_dir()]
     if absent:
         raise MammoError(f"{root} has no sub-folder {' and no '.join(absent)}. Sort the images into them by label.")

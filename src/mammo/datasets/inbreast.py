@@ -42,7 +42,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import find_files, list_files
+from mammo.core.files import as_path, find_files, list_files
 from mammo.datasets._geometry import circle_of_box, circle_of_outline, place_in_images, same_aspect, sizes_of
 from mammo.datasets._tables import (
     SIDES,
@@ -84,7 +84,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError that names missing and unknown images; with `partial` it warns and goes on.
     """
-    root = Path(root)
+    root = as_path(root)
     rows = _there(root, partial)
     number = _located(root, rows).groupby("path").size()
     return as_manifest(rows.drop(columns="name").assign(lesions=rows["path"].map(number).fillna(0).astype(int)), SOURCE)
@@ -95,7 +95,7 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError as `manifest` does; with `partial` the lesions of images that are there.
     """
-    root = Path(root)
+    root = as_path(root)
     return _located(root, _there(root, partial))
 
 

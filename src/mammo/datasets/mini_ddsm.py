@@ -30,7 +30,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import as_path, list_files
 from mammo.datasets._geometry import locate_masks
 from mammo.datasets._tables import (
     SIDES,
@@ -57,7 +57,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError that names missing and unknown films and masks; with `partial` it warns and goes on.
     """
-    root = Path(root)
+    root = as_path(root)
     rows = _films(root, partial)
     counts = {f"{status} cases": rows.loc[rows["status"] == status, "patient_id"].nunique() for status in LABELS}
     check_counts(SOURCE, {"films": len(rows)} | counts, PUBLISHED, partial)
@@ -70,7 +70,7 @@ def lesions(root, partial: bool = False, locate: bool = False) -> pd.DataFrame:
 
     With `locate` every mask is read for x, y and radius, in pixels of the film.
     """
-    films = _films(Path(root), partial)
+    films = _films(as_path(root), partial)
     parts = [films.assign(mask_path=films[column]) for column in MASKS.values()]
     rows = pd.concat(parts, ignore_index=True).dropna(subset="mask_path").drop(columns="mask2_path")
     rows = rows.sort_values(["path", "mask_path"]).reset_index(drop=True)

@@ -30,7 +30,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import as_path, list_files
 from mammo.datasets._geometry import place_in_images, sizes_of
 from mammo.datasets._tables import as_manifest, check_counts, check_files, in_order
 from mammo.io.decoding import read_bytes
@@ -56,7 +56,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError that names missing and unknown films; with `partial` it warns and goes on.
     """
-    root = Path(root)
+    root = as_path(root)
     lines, there = _films(root, partial)
     gravest_first = lines.sort_values("label", key=lambda label: label != "malignant", kind="stable")
     rows = gravest_first.drop_duplicates("film").sort_values("film")
@@ -73,7 +73,7 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError as `manifest` does; with `partial` the lesions of films that are there.
     """
-    root = Path(root)
+    root = as_path(root)
     lines, there = _films(root, partial)
     rows = lines[(lines["label"] != "normal") & lines["film"].isin(there)]
     paths = [str(there[film].resolve()) for film in rows["film"]]

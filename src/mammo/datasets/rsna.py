@@ -39,7 +39,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import as_path, list_files
 from mammo.datasets._tables import (
     SIDES,
     as_manifest,
@@ -69,7 +69,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     Raises MammoError that names missing and unknown images, and further files of one image; with `partial` it warns
     and goes on, with the DICOM file or the first one.
     """
-    root = Path(root)
+    root = as_path(root)
     table = read_table(root / "train.csv", NEEDED)
     check_filled(table, NEEDED, "train.csv")
     there, twice = _files(root)

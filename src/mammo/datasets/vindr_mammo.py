@@ -33,7 +33,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import list_files
+from mammo.core.files import as_path, list_files
 from mammo.datasets._geometry import circle_of_box, place_in_images, sizes_of
 from mammo.datasets._tables import (
     as_manifest,
@@ -65,7 +65,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
 
     Raises MammoError that names missing and unknown images; with `partial` it warns and goes on.
     """
-    root = Path(root)
+    root = as_path(root)
     rows = _images(root, partial)
     counts = {"images": len(rows), "examinations": rows["patient_id"].nunique()}
     counts |= {f"{owners} images": int((rows["split"] == ours).sum()) for owners, ours in SPLITS.items()}
@@ -84,7 +84,7 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
     Raises MammoError as `manifest` does for missing and unknown images; with `partial` the boxes of images that are
     there.
     """
-    root = Path(root)
+    root = as_path(root)
     return in_order(_boxes(root, _images(root, partial)["path"], partial))
 
 

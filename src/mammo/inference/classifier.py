@@ -7,6 +7,7 @@ classifier.predict("image.dcm").probability
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.core.files import errors_of_writing
+from mammo.core.files import as_path, errors_of_writing
 from mammo.data.preprocessing import PreparedImage, image_warnings, prepare, preprocessing_version, shape_warning
 from mammo.evaluation.combine_views import combine_views
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
@@ -153,11 +154,14 @@ class Classifier:
     def predict_patient(self, paths) -> tuple[pd.DataFrame, list[Prediction]]:
         """Several views of one patient -> a table of the breasts and of the patient, and the prediction for each file.
 
+        `paths` are the files; one path alone is taken as a list of one.
         The rule is `mammo.combine_views`': the mean of the log-odds in a breast, the higher breast for the patient.
         Raises MammoError where a file does not say which breast it shows: only DICOM files can.
         """
         import pandas as pd  # takes as much time and memory as a prediction; only tables need it
 
+        if isinstance(paths, str | os.PathLike):  # a text would be taken letter by letter
+            paths = [paths]
         predictions = [self.predict(path) for path in paths]
         unknown = [each.mammogram.file for each in predictions if each.mammogram.laterality is None]
         if unknown or not predictions:
@@ -219,7 +223,7 @@ class Classifier:
         The folder may be the one that the classifier was loaded from. Raises MammoError where a package for it is
         missing, or the folder holds another model.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         if self.load_model is None:
             raise MammoError("This classifier was exported already; copy its folder.")
         with errors_of_writing(folder):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from mammo.core.errors import MammoError
+from mammo.core.files import as_path
 from mammo.core.manifest import CLASS_NAMES
 from mammo.inference.classifier import Classifier
 from mammo.models import runtimes
@@ -44,6 +47,8 @@ def load_classifier(folder=None, runtime: str | None = None, precision: str = "f
         raise MammoError(f"runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}.")
     if precision != "float32" and runtime != "openvino":
         raise MammoError(f'precision={precision!r} needs runtime="openvino".')
+    if folder is not None:
+        folder = _model_folder(folder)
     if runtime is None:
         classifier = _load_fastest(folder)
     else:
@@ -53,12 +58,25 @@ def load_classifier(folder=None, runtime: str | None = None, precision: str = "f
     return classifier
 
 
+def _model_folder(folder) -> Path:
+    folder = as_path(folder)
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            raise MammoError(f"{folder} is a file. Give the folder that save_classifier wrote.")
+    except OSError as error:
+        raise MammoError(
+            f"{folder} cannot be opened ({error.strerror}). Check the path and the spelling. Notebook 02 makes a "
+            "model, and mammo.load_classifier() without a folder loads the demo model."
+        ) from None
+    return folder
+
+
 def _load_fastest(folder) -> Classifier:
     """By the runtime that starts fastest, of those that are there."""
     if folder is None:
         with suppress(MammoError):  # ONNX Runtime is not installed, or the cache cannot be written: Keras needs neither
             return _load_exported(None, "onnx", "float32")
-    elif (Path(folder) / "network.json").is_file():
+    elif (folder / "network.json").is_file():
         for runtime, package in PACKAGES.items():
             if find_spec(package):
                 return _load_exported(folder, runtime, "float32")
@@ -82,7 +100,7 @@ def _load_exported(folder, runtime: str, precision: str) -> Classifier:
         described, load_model = DEMO, lambda: _load_demo().model
         card = read_card(DEMO)
     else:
-        network = described = Path(folder)
+        network = described = folder
         card = read_card(described)
         model_id = card.model_id
         load_model = (lambda: load_saved_model(folder).model) if (described / "model.keras").is_file() else None

@@ -43,7 +43,8 @@ class Prediction:
     breast: Breast
     mammogram: Mammogram
     doubts: tuple[str, ...]
-    """Warnings about the file and the image; with any of them the result is uncertain."""
+    """Warnings that make the result uncertain: about the file, about the image, and that the model was trained on
+    synthetic images only."""
     model_warnings: tuple[str, ...] = ()
     """Warnings about the model, whatever the image."""
     disclaimer: str = DISCLAIMER

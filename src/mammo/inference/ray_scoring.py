@@ -27,11 +27,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import errors_of_writing, write_atomically
+from mammo.core.files import as_path, errors_of_writing, write_atomically
 from mammo.inference.classifier import Classifier
 from mammo.inference.loading import load_classifier
 from mammo.inference.score_folder import AS_TEXT, COLUMNS, files_to_score, is_begun, read_scores
-from mammo.inference.scoring import BATCH, Scorer
+from mammo.inference.scoring import BATCH, Scorer, file_stamp
 from mammo.io import content_id
 
 
@@ -62,9 +62,10 @@ def score_folder(
         import ray  # optional, and takes seconds
     except ImportError:
         raise MammoError("Ray is not installed. Install it with `pip install 'ray[data]'`.") from None
-    folder, table = Path(folder).resolve(), Path(table).resolve()
+    folder, table = as_path(folder).resolve(), as_path(table).resolve()
     parts = table.with_suffix(".scores")
-    is_begun(table, (*COLUMNS, "sha256"))  # or it is something else, and refused
+    with errors_of_writing(table):
+        is_begun(table, (*COLUMNS, "sha256"))  # or it is something else, and refused
     names = [name for name in files_to_score(folder, table) if parts not in (folder / name).parents]
     ray.init(ignore_reinit_error=True)
     processes = processes or int(ray.cluster_resources()["CPU"])
@@ -121,7 +122,9 @@ class _Scorer:
         return refused
 
     def _row(self, name: str, content: str | None, refused: dict) -> dict:
-        row = refused.get(name) or json.loads(self._path(content).read_text(encoding="utf-8"))
+        row = refused.get(name)
+        if row is None:  # scored under this name, or another one with the same content
+            row = json.loads(self._path(content).read_text(encoding="utf-8")) | file_stamp(self.folder / name)
         return row | {"file": name, "sha256": content and content.split()[0]}
 
     def _path(self, content: str) -> Path:

@@ -14,12 +14,16 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
-from mammo.core.errors import MammoError
+import numpy as np
+
+from mammo.core.errors import MammoError, UnreadableFile
 from mammo.data.image_loader import WORKERS, fitting_batch
 from mammo.inference.classifier import Classifier, ModelInput, model_input_of
+from mammo.io import files_read
 
 BATCH = 16
 AHEAD = 2  # batches that are read while the network computes another one
@@ -65,10 +69,25 @@ class Utilisation:
         )
 
 
+def file_stamp(path: Path) -> dict[str, str]:
+    """Size (`bytes`) and time of the last change (`modified`, UTC) of all that is read for an image.
+
+    Nothing where the file is gone.
+    """
+    try:
+        stats = [os.stat(file) for file in files_read(path)]
+    except OSError:
+        return {}
+    modified = max(stat.st_mtime_ns for stat in stats) // 1000
+    return {"bytes": str(sum(stat.st_size for stat in stats)), "modified": f"{np.datetime64(modified, 'us')}Z"}
+
+
 class _Reading(NamedTuple):
     """What reading and preparing a file gave, and its seconds, of the clock and of the processor."""
 
     result: ModelInput | MammoError
+    stamp: dict[str, str]
+    """`file_stamp` from before it was read; empty where it was not read."""
     seconds: float
     cpu_seconds: float
 
@@ -86,6 +105,8 @@ class Scorer:
     """
 
     def __init__(self, classifier: Classifier, folder: Path, workers: int = WORKERS):
+        if not isinstance(workers, Integral) or workers < 1:
+            raise MammoError(f"workers is a number of threads, 1 or more, not {workers!r}.")
         self.classifier, self.folder = classifier, folder
         self.utilisation = Utilisation(workers)
 
@@ -108,6 +129,7 @@ class Scorer:
 
     def _read(self, name: str) -> _Reading:
         begun, begun_cpu = time.perf_counter(), time.thread_time()
+        stamp = file_stamp(self.folder / name)
         try:
             result = model_input_of(self.classifier.prepare(self.folder / name))
         except MammoError as error:
@@ -117,7 +139,9 @@ class Scorer:
                     "again), then repeat the same call: it goes on where it stopped."
                 ) from None
             result = error
-        return _Reading(result, time.perf_counter() - begun, time.thread_time() - begun_cpu)
+            if isinstance(error, UnreadableFile):
+                stamp = {}
+        return _Reading(result, stamp, time.perf_counter() - begun, time.thread_time() - begun_cpu)
 
     def _folder_is_there(self) -> bool:
         try:
@@ -126,25 +150,25 @@ class Scorer:
         except OSError:
             return False
 
-    def _read_in(self, reading: Future[_Reading]) -> ModelInput | MammoError:
-        result, seconds, cpu_seconds = reading.result()
-        self.utilisation.reading_seconds += seconds
-        self.utilisation.reading_cpu_seconds += cpu_seconds
-        return result
+    def _read_in(self, reading: Future[_Reading]) -> _Reading:
+        read = reading.result()
+        self.utilisation.reading_seconds += read.seconds
+        self.utilisation.reading_cpu_seconds += read.cpu_seconds
+        return read
 
-    def _rows(self, images: dict[str, ModelInput | MammoError]) -> list[dict]:
+    def _rows(self, readings: dict[str, _Reading]) -> list[dict]:
         """The rows of a batch, by the name of the file."""
-        results = {name: image for name, image in images.items() if isinstance(image, MammoError)}
-        readable = {name: image for name, image in images.items() if name not in results}
+        results = {name: read.result for name, read in readings.items() if isinstance(read.result, MammoError)}
+        readable = {name: read.result for name, read in readings.items() if name not in results}
         if readable:
             begun = time.perf_counter()
             results |= dict(zip(readable, self.classifier.assess(list(readable.values())), strict=True))
             self.utilisation.network_seconds += time.perf_counter() - begun
         rows, model = [], self.classifier.id
-        for name, image in images.items():
-            row, result = {"file": name, "model": model}, results[name]
+        for name, read in readings.items():
+            row, result = {"file": name, "model": model} | read.stamp, results[name]
             if name in readable:
-                row |= {"laterality": image.laterality, "view": image.view}
+                row |= {"laterality": read.result.laterality, "view": read.result.view}
             if isinstance(result, MammoError):
                 row["error"] = " ".join(str(result).split())
             else:

@@ -9,13 +9,12 @@ this module: no name, no date, no identifier.
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from pathlib import Path
 
 from mammo.core.errors import MammoError
-from mammo.core.files import sha256_of
+from mammo.core.files import as_path, sha256_of
 from mammo.io.ddsm_ljpeg import ics_of, read_ljpeg
 from mammo.io.decoding import START, read_bytes
 from mammo.io.dicom import looks_like_dicom, read_dicom
@@ -49,7 +48,7 @@ class _Quiet:
 
 
 QUIET = _Quiet()
-__all__ = ["MIN_SIDE", "Mammogram", "content_id", "read_mammogram", "read_micrograph", "scale_to_unit"]
+__all__ = ["MIN_SIDE", "Mammogram", "content_id", "files_read", "read_mammogram", "read_micrograph", "scale_to_unit"]
 
 
 def read_mammogram(path, frame: int | None = None) -> Mammogram:
@@ -84,16 +83,19 @@ def read_micrograph(path, frame: int | None = None) -> Mammogram:
     return _read(path, frame, colour=True)
 
 
-def content_id(path: Path) -> str:
-    """A checksum of all that is read for an image: of the file, and of the .ics file beside a film of DDSM."""
+def files_read(path: Path) -> list[Path]:
+    """What is read for an image: the file, and the .ics file beside a film of DDSM."""
     ics = ics_of(path) if path.suffix.upper() == ".LJPEG" else None
-    return sha256_of(path) + (f" {sha256_of(ics)}" if ics else "")
+    return [path, ics] if ics else [path]
+
+
+def content_id(path: Path) -> str:
+    """The checksums of all that is read for an image."""
+    return " ".join(map(sha256_of, files_read(path)))
 
 
 def _read(path, frame: int | None, colour: bool) -> Mammogram:
-    if not isinstance(path, str | os.PathLike):
-        raise MammoError(f"An image is read from its path, and {type(path).__name__} is none. Give the name of a file.")
-    path = Path(path)
+    path = as_path(path)
     start = read_bytes(path, START)
     try:
         with QUIET:  # what a reader should know comes as the mammogram's own warnings

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mammo.core.errors import MammoError, short_reason, unreadable
-from mammo.core.files import errors_of_writing, read_arrays, sha256_of, write_arrays
+from mammo.core.files import as_path, errors_of_writing, read_arrays, sha256_of, write_arrays
 from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card, write_card
 
 # Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
@@ -72,7 +72,7 @@ def save_classifier(
         For a folder that holds anything else or cannot be written, for a report that lacks a field or is of another
         kind of images than the model takes, and for an unknown item of a checklist.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
         raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
     names = {path.name for path in folder.glob("*")} - FILES
@@ -124,7 +124,7 @@ def load_saved_model(folder) -> SavedModel:
     """
     from mammo.core.backend import keras
 
-    folder = Path(folder)
+    folder = as_path(folder)
     card = read_card(folder)
     path = folder / "model.keras"
     if not path.is_file():
@@ -135,7 +135,8 @@ def load_saved_model(folder) -> SavedModel:
         raise unreadable(str(path), error) from None
     if digest != card.model_sha256:
         raise MammoError(
-            f"The card in {folder} contradicts the model file: it belongs to another one. Save both again."
+            f"{path} is damaged, or belongs to another card: its checksum is not the one in card.json. Copy the whole "
+            "folder again, or save the model again."
         )
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)

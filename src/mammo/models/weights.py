@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError, short_reason
-from mammo.core.files import sha256_of, write_atomically
+from mammo.core.files import as_path, sha256_of, write_atomically
 from mammo.models.model_card import read_card
 from mammo.models.saved_model import load_saved_model
 
@@ -43,13 +43,13 @@ def load_resnet50(input_tensor, weights) -> keras.Model:
                 return keras.applications.ResNet50(include_top=False, weights="imagenet", input_tensor=input_tensor)
             except Exception as error:  # the download can fail in many ways, none of them the user's fault
                 raise MammoError(_imagenet_missing(error)) from None
-    if weights is None or weights == "demo" or Path(weights).is_dir():
+    if weights is None or weights == "demo" or as_path(weights).is_dir():
         backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=input_tensor)
         if weights is not None:
             arrays = demo_weights() if weights == "demo" else named_weights(load_saved_model(weights).model)
             set_named_weights(backbone, arrays)
         return backbone
-    path = Path(weights)
+    path = as_path(weights)
     if not path.exists():
         raise MammoError(
             f'{path}: there are no such weights. Give "imagenet", "demo", a file, a saved model\'s folder, or None.'

@@ -19,7 +19,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from mammo.core.files import write_atomically
+from mammo.core.files import as_path, write_atomically
 from mammo.synthetic._folders import is_drawn
 from mammo.synthetic.acquisition import with_labels
 from mammo.synthetic.breast import HEIGHT_MM
@@ -47,7 +47,7 @@ def cbis_ddsm_folder(
     the lesions' contrast away; at 1 nothing is left of them. A folder with the same settings is left as it is, one
     with other settings is made anew; one that holds anything else raises MammoError.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     settings = (
         f"{RECIPE}, seed {seed}, {patients} patients, difficulty {difficulty}, {image_size[0]} x {image_size[1]}\n"
     )

@@ -20,7 +20,7 @@ from joblib import Parallel, delayed
 from pydicom.uid import generate_uid
 from tqdm.auto import tqdm
 
-from mammo.core.files import write_atomically
+from mammo.core.files import as_path, write_atomically
 from mammo.synthetic._folders import is_drawn
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import write_image
@@ -58,7 +58,7 @@ def cmmd_folder(
     MammoError
         Where the folder holds anything else.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     images, table = folder / "cmmd", folder / TABLE
     settings = f"{RECIPE}, seed {seed}, {patients} patients, difficulty {difficulty}, {tuple(image_size)}\n"
     if is_drawn(folder, settings, [table], images, NAMES):

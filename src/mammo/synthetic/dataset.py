@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from mammo.core.arguments import check_seed, is_number, is_whole
 from mammo.core.errors import MammoError
-from mammo.core.files import is_abandoned, write_atomically
+from mammo.core.files import as_path, is_abandoned, write_atomically
 from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest
 from mammo.core.splits import split_by_patient
 from mammo.io import MIN_SIDE
@@ -106,7 +106,7 @@ def _settings(what: str, count: int, seed: int, image_size) -> dict:
 def _dataset(folder, source: str, settings: dict, write, processes: int) -> pd.DataFrame:
     if not (is_whole(processes) and processes):
         raise MammoError(f"processes is how many work at once, or -1 for all cores, not {processes!r}.")
-    folder = Path(folder)
+    folder = as_path(folder)
     _claim(folder, {"source": source, "recipe": RECIPE, **settings})
     if not _is_whole(folder):
         drawn = {name: value for name, value in settings.items() if name != "patients"}
