@@ -51,9 +51,15 @@ def decompressed(path: Path, frame: bytes, syntax: uid.UID, header) -> np.ndarra
         raise MammoError(
             f"{path.name} is compressed as {syntax.name}, which nothing here can decode. Export it uncompressed."
         )
-    import imagecodecs  # takes a tenth of a second, which other formats need not wait for
+    try:
+        import imagecodecs
 
-    decode = getattr(imagecodecs, DECODERS[syntax])
+        decode = getattr(imagecodecs, DECODERS[syntax])
+    except ImportError:
+        raise MammoError(
+            f"{path.name} is compressed as {syntax.name}, for which no decoder is installed. "
+            "Install it with `pip install imagecodecs`, or export the image uncompressed."
+        ) from None
     rows, columns = integer(header, "Rows"), integer(header, "Columns")
     if syntax == uid.RLELossless:
         kind = "i" if integer(header, "PixelRepresentation") == 1 else "u"
