@@ -4,22 +4,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from manifests import table
 
 import mammo
 from mammo.core.manifest import class_indices, patches_of, patient_ids, rows_in_split
-
-
-def table(patients=30, images=2, malignant_every=3):
-    rows = [
-        {
-            "path": f"/x/{p}_{i}.png",
-            "label": "malignant" if p % malignant_every == 0 else "benign",
-            "patient_id": f"P{p}",
-        }
-        for p in range(patients)
-        for i in range(images)
-    ]
-    return pd.DataFrame(rows)
 
 
 def test_a_leaking_patient_raises_everywhere(tmp_path):

@@ -3,21 +3,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from manifests import table
 
 import mammo
-
-
-def table(patients=30, images=2, malignant_every=3):
-    rows = [
-        {
-            "path": f"/x/{p}_{i}.png",
-            "label": "malignant" if p % malignant_every == 0 else "benign",
-            "patient_id": f"P{p}",
-        }
-        for p in range(patients)
-        for i in range(images)
-    ]
-    return pd.DataFrame(rows)
 
 
 def test_no_patient_is_in_two_splits():

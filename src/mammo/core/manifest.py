@@ -38,12 +38,8 @@ SPLITS = ("train", "validation", "test")
 IMAGE_KINDS = {"mammogram": 1, "micrograph": 3}  # channels of the model's input
 ONE_LINE = ("patient_id", "laterality", "view", "source", "lesion_type", "density")
 PATCH = ("x", "y", "patch_size")
-PLACE = {
-    "x": "finite",
-    "y": "finite",
-    "radius": "non-negative",
-    "patch_size": "positive",
-}  # numbers; a point has radius 0
+# What kind of number each is; a point has radius 0.
+PLACE = {"x": "finite", "y": "finite", "radius": "non-negative", "patch_size": "positive"}
 MARGIN, SMALLEST = 2.0, 32  # of a patch: its side in diameters of the lesion, and in pixels
 WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")  # what a spreadsheet makes of a number beside an empty cell
 

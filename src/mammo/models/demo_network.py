@@ -7,7 +7,6 @@ is. That file is written from the demo weights; then ONNX Runtime writes the net
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +17,6 @@ from mammo.models import network_export
 from mammo.models.model_card import read_card
 from mammo.models.runtimes import verified_graph
 from mammo.models.weights import DEMO, demo_weights
-
-if TYPE_CHECKING:
-    pass
 
 GRAPH, WEIGHTS = "graph.onnx", "weights.bin"
 

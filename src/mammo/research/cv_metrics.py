@@ -64,18 +64,16 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, targe
     K. Linnet, Comparison of quantitative diagnostic tests: type I error, power, and sample size, Statistics in
     Medicine 6, 1987: the variance of a specificity at an estimated threshold.
     """
-    found = cv_auc(truth, scores, patients, among, within)
-    tested = _tested(scores, among)
+    tested, instability = _tested(scores, among), _instability(scores, among)
+    found = _auc(truth, scores, patients, tested, within, instability)
     every, truth, patients = np.asarray(truth), np.asarray(truth)[tested], np.asarray(patients)[tested]
-    score, fold, malignant = scores.score[tested], scores.fold[tested], truth == 1
+    malignant = truth == 1
     positive = predicted_positive(every, scores, target)[tested]
     sensitivity, found_terms = share_terms(positive, malignant)
     specificity, cleared_terms = share_terms(~positive, ~malignant)
     # Malignant images that score high raise the threshold, and with it the specificity.
     cleared_terms = cleared_terms + _roc_slope(every, scores, target, tested) * found_terms
-    # The factor of the instability is by simulation.
-    instability = instability_of(ranks_in_folds(score, fold), scores.fold)
-    cleared_variance = (1 + instability / 4) * mean_variance(cleared_terms, patients)
+    cleared_variance = (1 + instability / 4) * mean_variance(cleared_terms, patients)  # a quarter: by simulation
     n_malignant, n_other = len(set(patients[malignant])), len(set(patients[~malignant]))
     return found | {
         "sensitivity": float(sensitivity),
@@ -87,10 +85,12 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, targe
 
 def cv_auc(truth, scores: CVScores, patients, among=None, within=None) -> dict:
     """The AUC alone, and the counts, as `cv_metrics` has them."""
-    tested = _tested(scores, among)
-    truth, patients, fold = np.asarray(truth)[tested], np.asarray(patients)[tested], scores.fold[tested]
-    auc, terms = auc_terms(truth, scores.score[tested], _comparable(fold, within, tested))
-    instability = instability_of(ranks_in_folds(scores.score[tested], fold), scores.fold)
+    return _auc(truth, scores, patients, _tested(scores, among), within, _instability(scores, among))
+
+
+def _auc(truth, scores: CVScores, patients, tested, within, instability: float) -> dict:
+    truth, patients = np.asarray(truth)[tested], np.asarray(patients)[tested]
+    auc, terms = auc_terms(truth, scores.score[tested], _comparable(scores.fold[tested], within, tested))
     fewest = min(len(set(patients[truth == label])) for label in (0, 1))
     return {
         "cases": len(truth),
@@ -130,6 +130,11 @@ def auc_difference(truth, first: CVScores, second: CVScores, patients, among=Non
 
 def _tested(scores: CVScores, among) -> np.ndarray:
     return (scores.fold >= 0).any(axis=1) & (True if among is None else among)
+
+
+def _instability(scores: CVScores, among) -> float:
+    tested = _tested(scores, among)
+    return instability_of(ranks_in_folds(scores.score[tested], scores.fold[tested]), scores.fold)
 
 
 def _comparable(fold, within, tested) -> np.ndarray:

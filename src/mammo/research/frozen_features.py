@@ -103,9 +103,9 @@ def average_pool(maps) -> np.ndarray:
 class FineTunedClassifier(CVClassifier):
     """`mammo.train_head`, then `mammo.fine_tune`, from the same start in every fold.
 
-    A fifth of a fold's training patients is its validation part. It stops the head's training, decides whether fine-
-    tuning is undone, and its scores are the out-of-fold scores. All folds use the same augmentations, so the frozen
-    features are computed once.
+    A fifth of a fold's training patients is its validation part. It stops the head's training and decides whether
+    fine-tuning is undone, and its scores are the out-of-fold scores. All folds use the same augmentations, so the
+    frozen features are computed once.
 
     Parameters
     ----------

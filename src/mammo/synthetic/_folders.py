@@ -22,9 +22,8 @@ def is_drawn(folder: Path, settings: str, tables, images: Path, names: re.Patter
     stamp = folder / STAMP
     if stamp.is_file() and stamp.read_text() == settings and all(path.is_file() for path in tables):
         return True
-    if folder.is_dir() and not stamp.is_file():
-        for other in folder.iterdir():
-            raise holds_others(folder, other)
+    if folder.is_dir() and not stamp.is_file() and (other := next(folder.iterdir(), None)):
+        raise holds_others(folder, other)
     remove_drawn(folder, [images], names)
     for path in tables:
         path.unlink(missing_ok=True)
