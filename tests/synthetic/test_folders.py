@@ -1,5 +1,7 @@
 """Folders in the layouts of CBIS-DDSM and CMMD: kept, made anew or left alone."""
 
+import re
+
 import pytest
 
 import mammo
@@ -39,3 +41,26 @@ def test_files_of_ones_own_among_the_images_keep_the_folder_as_it_is(tmp_path, d
     draw(root, 4, seed=2, image_size=(192, 144), processes=1)
     assert len(set(root.rglob("*.dcm"))) < len(drawn), "nothing of the former is left"
     assert all(list(path.iterdir()) for path in root.rglob("*") if path.is_dir()), "nor an empty folder"
+
+
+@pytest.mark.parametrize("draw", [cbis_ddsm_folder, cmmd_folder])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("patients", 1),
+        ("patients", "20"),
+        ("patients", 20.5),
+        ("seed", -1),
+        ("difficulty", 1.5),
+        ("image_size", (64, 64)),
+        ("image_size", 512),
+        ("processes", 0),
+        ("processes", None),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(tmp_path, draw, name, value):
+    with pytest.raises(mammo.MammoError, match=rf"{name} is .*not {re.escape(repr(value))}"):
+        draw(tmp_path / "data", **{name: value})
+    with pytest.raises(mammo.MammoError, match="width of at least"):
+        draw(tmp_path / "data", image_size=(512, 200))
+    assert not (tmp_path / "data").exists()

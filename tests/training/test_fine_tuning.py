@@ -223,8 +223,8 @@ def test_a_damaged_checkpoint_is_left_aside(fresh_model, demo, monkeypatch, caps
 
 def test_a_loss_that_is_no_number_is_reported(fresh_model, demo, monkeypatch):
     before = weights_by_layer(fresh_model)
-    with pytest.raises(mammo.MammoError, match="not a number in epoch 1 at a learning rate of inf"):
-        mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0, learning_rate=np.inf)
+    with pytest.raises(mammo.MammoError, match=r"not a number in epoch 1 at a learning rate of 1e\+30"):
+        mammo.train_head(fresh_model, demo, epochs=3, n_augmentations=0, learning_rate=1e30)
     assert not changed_layers(before, weights_by_layer(fresh_model))
 
 
@@ -300,7 +300,7 @@ def test_fine_tuning_runs_all_epochs_and_keeps_the_last(fresh_model, demo, monke
 )
 def test_settings_that_would_train_nothing_are_refused(model, demo, step, name):
     for value in (0, -1):
-        with pytest.raises(mammo.MammoError, match=f"{name} is {value}. Set it to a whole number, 1 or more"):
+        with pytest.raises(mammo.MammoError, match=f"{name} is a whole number of at least 1, not {value}"):
             step(model, demo, **{name: value})
 
 
@@ -311,16 +311,18 @@ def test_settings_that_would_train_nothing_are_refused(model, demo, step, name):
         ("learning_rate", -1e-3),
         ("learning_rate", "1e-3"),
         ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
         ("epochs", 1.5),
         ("epochs", "1"),
         ("batch_size", 2.5),
         ("n_augmentations", 0.5),
         ("seed", -1),
+        ("seed", 2**32),
     ],
 )
 def test_settings_of_no_sense_are_refused(model, demo, step, name, value):
     """A negative rate would train uphill, without a word."""
-    with pytest.raises(mammo.MammoError, match=f"{name} is {value!r}. Set it to a"):
+    with pytest.raises(mammo.MammoError, match=f"{name} is a .*not {value!r}"):
         step(model, demo, **{name: value})
 
 
@@ -391,7 +393,7 @@ def test_fine_tuning_whose_loss_becomes_no_number_is_undone(fresh_model, demo, c
 
 @pytest.mark.parametrize("stages", [0, 6])
 def test_stages_that_the_network_does_not_have_are_refused(model, demo, stages):
-    with pytest.raises(mammo.MammoError, match=f"stages is {stages}"):
+    with pytest.raises(mammo.MammoError, match=f"stages is .*{stages}"):
         mammo.fine_tune(model, demo, stages)
 
 
@@ -454,5 +456,5 @@ def test_training_goes_on_where_its_checkpoint_cannot_be_written(fresh_model, de
 
 
 def test_a_negative_number_of_augmentations_is_refused(model, demo):
-    with pytest.raises(mammo.MammoError, match="n_augmentations is -1"):
+    with pytest.raises(mammo.MammoError, match="n_augmentations is .*-1"):
         mammo.train_head(model, demo, n_augmentations=-1)

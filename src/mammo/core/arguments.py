@@ -1,9 +1,9 @@
-"""Whether an argument is a number: words, NaN and infinity are none."""
+"""Whether an argument is the number that is asked for: words, NaN and infinity are none."""
 
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 from mammo.core.errors import MammoError
 
@@ -15,12 +15,13 @@ def is_number(value) -> bool:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def is_whole(value) -> bool:
-    """True for a whole number, also written as 2.0."""
-    return is_number(value) and value == int(value)
+def check_whole(name: str, value, least: int = 1, why: str = "") -> None:
+    """Raise MammoError where a value is no whole number of at least `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise MammoError(f"{name} is a whole number of at least {least}, not {value!r}{why}.")
 
 
 def check_seed(seed) -> None:
     """Raise MammoError where a seed is no whole number from 0 to below 2**32."""
-    if not (is_whole(seed) and 0 <= seed < SEEDS):
+    if not (isinstance(seed, Integral) and 0 <= seed < SEEDS):
         raise MammoError(f"seed is a whole number from 0 to below 2**32, not {seed!r}.")

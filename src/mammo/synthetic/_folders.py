@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -14,20 +15,20 @@ from mammo.core.files import PART, is_data, write_atomically
 STAMP = "synthetic.txt"
 
 
-def is_drawn(folder: Path, settings: str, tables, images: Path, names: re.Pattern) -> bool:
+def is_drawn(folder: Path, settings: dict, tables, images: Path, names: re.Pattern) -> bool:
     """True where the folder is whole and of these settings; else it is emptied and stamped with them.
 
     `names` are those of its images, as in `remove_drawn`. Raises MammoError where it holds anything else.
     """
-    stamp = folder / STAMP
-    if stamp.is_file() and stamp.read_text() == settings and all(path.is_file() for path in tables):
+    stamp, text = folder / STAMP, json.dumps(settings, indent=2) + "\n"
+    if stamp.is_file() and stamp.read_text() == text and all(path.is_file() for path in tables):
         return True
     if folder.is_dir() and not stamp.is_file() and (other := next(folder.iterdir(), None)):
         raise holds_others(folder, other)
     remove_drawn(folder, [images], names)
     for path in tables:
         path.unlink(missing_ok=True)
-    write_atomically(stamp, lambda path: path.write_text(settings))
+    write_atomically(stamp, lambda path: path.write_text(text))
     return False
 
 

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from mammo.core.files import as_path, write_atomically
 from mammo.synthetic._folders import is_drawn
+from mammo.synthetic._settings import replica_settings
 from mammo.synthetic.acquisition import with_labels
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import write_image, write_mask
@@ -45,16 +46,15 @@ def cbis_ddsm_folder(
 
     Half of the patients have a malignant lesion, half a benign one; a fifth of each are the test. `difficulty` takes
     the lesions' contrast away; at 1 nothing is left of them. A folder with the same settings is left as it is, one
-    with other settings is made anew; one that holds anything else raises MammoError.
+    with other settings is made anew; one that holds anything else, and an impossible setting, raise MammoError.
     """
+    settings = replica_settings(patients, seed=seed, image_size=image_size, difficulty=difficulty, processes=processes)
     folder = as_path(folder)
-    settings = (
-        f"{RECIPE}, seed {seed}, {patients} patients, difficulty {difficulty}, {image_size[0]} x {image_size[1]}\n"
-    )
     tables = {(kind, split): folder / f"{kind}_case_description_{split}_set.csv" for kind in OWN for split in SPLITS}
-    if is_drawn(folder, settings, tables.values(), folder / "CBIS-DDSM", NAMES):
+    if is_drawn(folder, {"recipe": RECIPE, **settings}, tables.values(), folder / "CBIS-DDSM", NAMES):
         return folder
-    draw = delayed(partial(_write_patient, folder, seed=seed, difficulty=difficulty, image_size=image_size))
+    patients = settings.pop("patients")
+    draw = delayed(partial(_write_patient, folder, **settings))
     work = Parallel(n_jobs=processes, return_as="generator")(draw(number, patients) for number in range(patients))
     rows = [row for part in tqdm(work, total=patients, desc="synthetic CBIS-DDSM", unit="patient") for row in part]
     for (kind, split), path in tables.items():

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from mammo.core.files import as_path, write_atomically
 from mammo.synthetic._folders import is_drawn
+from mammo.synthetic._settings import replica_settings
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import write_image
 from mammo.synthetic.lesions import CALCIFICATIONS
@@ -56,14 +57,15 @@ def cmmd_folder(
     Raises
     ------
     MammoError
-        Where the folder holds anything else.
+        Where a setting is impossible, or the folder holds anything else.
     """
+    settings = replica_settings(patients, seed=seed, image_size=image_size, difficulty=difficulty, processes=processes)
     folder = as_path(folder)
     images, table = folder / "cmmd", folder / TABLE
-    settings = f"{RECIPE}, seed {seed}, {patients} patients, difficulty {difficulty}, {tuple(image_size)}\n"
-    if is_drawn(folder, settings, [table], images, NAMES):
+    if is_drawn(folder, {"recipe": RECIPE, **settings}, [table], images, NAMES):
         return folder
-    draw = delayed(partial(_write_patient, images, seed=seed, difficulty=difficulty, image_size=image_size))
+    patients = settings.pop("patients")
+    draw = delayed(partial(_write_patient, images, **settings))
     work = Parallel(n_jobs=processes, return_as="generator")(draw(number) for number in range(patients))
     rows = list(tqdm(work, total=patients, desc="synthetic CMMD", unit="patient"))
     write_atomically(table, lambda path: pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False))

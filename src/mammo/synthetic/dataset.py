@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from mammo.core.arguments import check_seed, is_number, is_whole
+from mammo.core.arguments import check_whole
 from mammo.core.errors import MammoError
 from mammo.core.files import as_path, is_abandoned, write_atomically
 from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest
 from mammo.core.splits import split_by_patient
-from mammo.io import MIN_SIDE
 from mammo.synthetic._folders import holds_others, remove_drawn
+from mammo.synthetic._settings import image_settings, mammogram_settings
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import FORMATS, extension, write_image, write_png
@@ -28,7 +27,8 @@ from mammo.synthetic.phantom import SIDES, VIEWS, Patient, draw_patient, phantom
 
 RECIPE = 5  # raised whenever the same seed would give other pixels: an old folder is then made anew
 DIFFICULTY = 0.3
-MIN_PATIENTS = 20  # fewer cannot be split three ways with both classes in each
+MIN_PATIENTS = 20
+TOO_FEW = ": fewer cannot be split three ways with both classes in each"
 NAMES = re.compile(
     r"images/(S\d+-\d{5,}_[LR]_(CC|MLO)|N\d+-\d{5,})\.(png|dcm)|masks/S\d+-\d{5,}_[LR]_(CC|MLO)\.png|truth/\d{5,}\.json"
 )  # of the files of a data set
@@ -65,15 +65,12 @@ def generate_dataset(
     Raises MammoError for a folder that holds anything else, for fewer than 20 patients, for images that are too small
     or narrow, and for a difficulty, format or look that there is not.
     """
-    settings = _settings("patients", patients, seed, image_size)
-    if not (is_number(difficulty) and 0 <= difficulty <= 1):
-        raise MammoError(f"difficulty is a number from 0 to 1, not {difficulty!r}.")
-    if settings["image_size"][1] < 0.6 * settings["image_size"][0]:
-        raise MammoError("Synthetic mammograms need a width of at least 0.6 times their height.")
+    check_whole("patients", patients, MIN_PATIENTS, TOO_FEW)
+    settings = {"patients": int(patients)} | mammogram_settings(seed, image_size, difficulty, processes)
     for name, chosen, known in (("formats", formats, FORMATS), ("looks", looks, LOOKS)):
         if not isinstance(chosen, (list, tuple)) or not chosen or set(chosen) - set(known):
             raise MammoError(f"{name} must be a list with some of {', '.join(known)}, not {chosen!r}.")
-    settings |= {"difficulty": float(difficulty), "formats": tuple(formats), "looks": tuple(looks)}
+    settings |= {"formats": tuple(formats), "looks": tuple(looks)}
     return _dataset(folder, "synthetic", settings, _write_patient, processes)
 
 
@@ -83,37 +80,18 @@ def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224
     There is nothing to learn in them, so an honest evaluation finds an AUC near 0.5, give or take chance.
     Folders are treated as by `generate_dataset`; `image_size` is (height, width) in pixels.
     """
-    return _dataset(folder, "noise", _settings("images", images, seed, image_size), _write_noise, processes)
-
-
-def _settings(what: str, count: int, seed: int, image_size) -> dict:
-    """What every data set needs, as plain numbers; raises MammoError where no data set can be made of it."""
-    if not (is_whole(count) and count >= MIN_PATIENTS):
-        raise MammoError(
-            f"{what} is a whole number of at least {MIN_PATIENTS}, not {count!r}: fewer cannot be split three ways "
-            "with both classes in each."
-        )
-    check_seed(seed)
-    sides = tuple(image_size) if isinstance(image_size, Iterable) else (image_size,)
-    if len(sides) != 2 or not all(is_whole(side) and side >= MIN_SIDE for side in sides):
-        raise MammoError(
-            f"image_size is (height, width) in whole pixels, at least {MIN_SIDE} a side, not {image_size!r}."
-        )
-    height, width = map(int, sides)
-    return {"patients": int(count), "seed": int(seed), "image_size": (height, width)}
+    check_whole("images", images, MIN_PATIENTS, TOO_FEW)
+    settings = {"patients": int(images)} | image_settings(seed, image_size, processes)
+    return _dataset(folder, "noise", settings, _write_noise, processes)
 
 
 def _dataset(folder, source: str, settings: dict, write, processes: int) -> pd.DataFrame:
-    if not (is_whole(processes) and processes):
-        raise MammoError(f"processes is how many work at once, or -1 for all cores, not {processes!r}.")
     folder = as_path(folder)
     _claim(folder, {"source": source, "recipe": RECIPE, **settings})
     if not _is_whole(folder):
         drawn = {name: value for name, value in settings.items() if name != "patients"}
         work, patients = delayed(partial(_once, write=write, **drawn)), settings["patients"]
-        parts = Parallel(n_jobs=int(processes), return_as="generator")(
-            work(folder, number) for number in range(patients)
-        )
+        parts = Parallel(n_jobs=processes, return_as="generator")(work(folder, number) for number in range(patients))
         rows = [row for part in tqdm(parts, total=patients, desc=f"{source} images", unit="patient") for row in part]
         manifest = pd.DataFrame(rows).assign(source=source)
         for column in manifest.columns.intersection(PATH_COLUMNS):

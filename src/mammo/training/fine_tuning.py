@@ -19,13 +19,13 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import closing
-from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm.keras import TqdmCallback
 
+from mammo.core.arguments import check_seed, check_whole, is_number
 from mammo.core.backend import keras, native_precision, released
 from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
@@ -99,8 +99,7 @@ def train_head(
         Where a split is missing or leaks, a file cannot be read, a setting is too low, or the loss is not a number
         from the first epoch on.
     """
-    counts = {"epochs": epochs, "batch_size": batch_size, "patience": patience, "n_augmentations": n_augmentations}
-    _check_settings(learning_rate, **counts, seed=seed)
+    _check_settings(learning_rate, seed, n_augmentations, epochs=epochs, batch_size=batch_size, patience=patience)
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision))
     features = FeatureCache(frozen_features(model, training.precision), training.features, training.folder)
     features.compute("last stage, frozen")
@@ -151,8 +150,7 @@ def fine_tune(
     ----------
     .. [1] I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017.
     """
-    counts = {"epochs": epochs, "batch_size": batch_size, "stages": stages, "n_augmentations": n_augmentations}
-    _check_settings(learning_rate, **counts, seed=seed)
+    _check_settings(learning_rate, seed, n_augmentations, epochs=epochs, batch_size=batch_size, stages=stages)
     if stages > STAGES:
         raise MammoError(f"stages is {stages!r}. ResNet50 has {STAGES}.")
     training = _frozen_part(model, manifest, n_augmentations, seed, cache_folder(cache), _precision(precision), stages)
@@ -194,13 +192,13 @@ def _adamw(learning_rate: float, steps: int, precision: str) -> keras.optimizers
     return keras.optimizers.LossScaleOptimizer(optimizer, name="scaled") if precision == "float16" else optimizer
 
 
-def _check_settings(learning_rate: float, **settings: int) -> None:
-    if not isinstance(learning_rate, Real) or not learning_rate >= 0:
-        raise MammoError(f"learning_rate is {learning_rate!r}. Set it to a number above 0, such as 5e-5.")
-    for name, value in settings.items():
-        least = 0 if name in ("n_augmentations", "seed") else 1
-        if not isinstance(value, Integral) or value < least:
-            raise MammoError(f"{name} is {value!r}. Set it to a whole number, {least} or more.")
+def _check_settings(learning_rate: float, seed: int, n_augmentations: int, **counts: int) -> None:
+    if not is_number(learning_rate) or learning_rate < 0:
+        raise MammoError(f"learning_rate is a number above 0, such as 5e-5, not {learning_rate!r}.")
+    check_seed(seed)
+    check_whole("n_augmentations", n_augmentations, 0)
+    for name, value in counts.items():
+        check_whole(name, value)
 
 
 def _precision(wanted: str | None) -> str:
