@@ -42,7 +42,8 @@ def artifacts(drive: bool = False) -> Path:
         return _drive_folder()
     chosen = os.environ.get("MAMMO_ARTIFACTS")
     here = Path.cwd()
-    top = next((folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir()), here)
+    first = Path("notebooks", "01_generate_demo_data.ipynb")
+    top = next((folder for folder in (here, *here.parents) if (folder / first).is_file()), here)
     folder = as_path(chosen) if chosen else top / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import wraps
 from pathlib import Path
 
@@ -76,12 +77,15 @@ def gallery(images, titles, outlines=None, columns: int = 4, heatmaps=None) -> F
     `outlines` are masks to be drawn, or None; `heatmaps` are of the images' sizes, in [0, 1].
     """
     _check_some(images, "images")
+    outlines, heatmaps = (given if given is not None else [None] * len(images) for given in (outlines, heatmaps))
+    for name, given in {"titles": titles, "outlines": outlines, "heatmaps": heatmaps}.items():
+        if len(given) != len(images):
+            raise MammoError(f"There are {len(images)} images and {len(given)} {name}. Give one for each image.")
     rows = -(-len(images) // columns)
     tall = max(image.shape[0] / image.shape[1] for image in images)
     figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, (2.6 * tall + 0.3) * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    outlines, heatmaps = (given if given is not None else [None] * len(images) for given in (outlines, heatmaps))
     for axis, image, title, mask, heatmap in zip(axes.flat, images, titles, outlines, heatmaps, strict=False):
         axis.imshow(_to_show(image), cmap="gray", vmin=0, vmax=max(1e-6, float(np.max(image))))
         if mask is not None and np.any(mask):
@@ -102,7 +106,7 @@ def realism(groups: dict) -> Figure:
     """Statistics of sets of images: `{"real": {"exponent": (n,), "area": (n,), "histogram": (n, bins)}, ...}`."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=[1, 1.4, 1])
     colours = [NEUTRAL, MALIGNANT_COLOUR, BENIGN_COLOUR, "#009E73"]
-    for place, ((name, values), colour) in enumerate(zip(groups.items(), colours, strict=False)):
+    for place, ((name, values), colour) in enumerate(zip(groups.items(), itertools.cycle(colours), strict=False)):
         for axis, key in ((axes[0], "exponent"), (axes[2], "area")):
             spread = place + np.linspace(-0.15, 0.15, len(values[key]))
             axis.plot(spread, values[key], "o", color=colour, markersize=4, alpha=0.6)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 
 import mammo
 from mammo.core.files import MACHINE
-from mammo.synthetic import dataset
+from mammo.synthetic import _folders
 from mammo.synthetic.lesions import CALCIFICATIONS, DESCRIPTIONS, MASSES
 
 SIZE = (192, 144)
@@ -162,11 +163,11 @@ def test_a_killed_run_leaves_whole_files_only_and_a_rerun_completes_it(tmp_path)
 @pytest.mark.parametrize("kept", ["nothing", "card", "images"])
 def test_a_replacement_that_was_interrupted_can_be_repeated(tmp_path, kept, monkeypatch):
     small(tmp_path / "a", seed=2)
-    remove = dataset.remove_drawn
+    remove = _folders.remove_drawn
 
-    def stops(folder, parts, names):
+    def stops(folder, layout):
         if kept == "card":
-            remove(folder, parts[:1], names)
+            remove(folder, replace(layout, parts=layout.parts[:1]))
         raise KeyboardInterrupt
 
     def writes_nothing(path, write):
@@ -174,9 +175,9 @@ def test_a_replacement_that_was_interrupted_can_be_repeated(tmp_path, kept, monk
 
     with monkeypatch.context() as patch:
         if kept == "nothing":
-            patch.setattr(dataset, "write_atomically", writes_nothing)
+            patch.setattr(_folders, "write_atomically", writes_nothing)
         else:
-            patch.setattr(dataset, "remove_drawn", stops)
+            patch.setattr(_folders, "remove_drawn", stops)
         with pytest.raises(KeyboardInterrupt):
             small(tmp_path / "a")
     small(tmp_path / "a")

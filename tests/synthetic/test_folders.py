@@ -1,6 +1,7 @@
 """Folders in the layouts of CBIS-DDSM and CMMD: kept, made anew or left alone."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,43 @@ def test_impossible_settings_are_refused_by_name(tmp_path, draw, name, value):
     with pytest.raises(mammo.MammoError, match="width of at least"):
         draw(tmp_path / "data", image_size=(512, 200))
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("draw", "table"), [(cbis_ddsm_folder, "mass_case_description_train_set.csv"), (cmmd_folder, cmmd.TABLES[1])]
+)
+def test_a_folder_that_was_half_removed_is_not_taken_for_whole(tmp_path, draw, table, monkeypatch):
+    settings = {"image_size": (192, 144), "processes": 1}
+    root = draw(tmp_path / "data", 4, seed=1, **settings)
+    drawn = {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    unlink, removed = Path.unlink, []
+
+    def stops(path, **options):
+        if len(removed) == 4:
+            raise KeyboardInterrupt
+        removed.append(path)
+        unlink(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stops)
+        with pytest.raises(KeyboardInterrupt):
+            draw(root, 4, seed=2, **settings)
+    assert root / table in removed
+    draw(root, 4, seed=1, **settings)
+    assert {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()} == drawn
+
+
+@pytest.mark.parametrize("draw", [cbis_ddsm_folder, cmmd_folder])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, draw):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(mammo.MammoError, match="cannot be written"):
+        draw(tmp_path / "file", 4)
+    with pytest.raises(mammo.MammoError, match="cannot be written"):
+        draw(tmp_path / "file" / "data", 4)
+
+
+@pytest.mark.parametrize("draw", [cbis_ddsm_folder, cmmd_folder])
+def test_a_folder_of_version_0_1_0_is_made_anew(tmp_path, draw):
+    (tmp_path / "synthetic.txt").write_text("3, seed 1, 4 patients, difficulty 0.3, (192, 144)\n")
+    draw(tmp_path, 4, seed=1, image_size=(192, 144), processes=1)
+    assert len(list(tmp_path.rglob("*.csv"))) in (1, 4)

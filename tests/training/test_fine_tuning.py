@@ -335,7 +335,7 @@ def test_what_is_no_model_is_not_trained(demo, step):
 def test_it_is_said_what_it_computes_in(fresh_model, demo, monkeypatch, capsys):
     monkeypatch.setenv("MAMMO_PRECISION", "float32")
     mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=0)
-    assert "Computing in float32, the fastest on this machine" in capsys.readouterr().out
+    assert "Computing in float32." in capsys.readouterr().out
     mammo.train_head(fresh_model, demo, epochs=1, n_augmentations=0, precision="bfloat16")
     assert "Computing in bfloat16." in capsys.readouterr().out
     with pytest.raises(mammo.MammoError, match="not 'int8'"):
@@ -456,5 +456,5 @@ def test_training_goes_on_where_its_checkpoint_cannot_be_written(fresh_model, de
 
 
 def test_a_negative_number_of_augmentations_is_refused(model, demo):
-    with pytest.raises(mammo.MammoError, match="n_augmentations is .*-1"):
+    with pytest.raises(mammo.MammoError, match=r"n_augmentations is .*-1"):
         mammo.train_head(model, demo, n_augmentations=-1)

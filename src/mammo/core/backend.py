@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mammo.core.errors import MammoError, short_reason
 
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # weights stay float32
 SETTINGS = {"backend": "tensorflow", "image_data_format": "channels_last", "floatx": "float32"}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -61,15 +62,22 @@ if found != SETTINGS:
     raise _refused(", ".join(f"{name} is {value}" for name, value in found.items() if value != SETTINGS[name]))
 
 
+def check_precision(precision: str) -> str:
+    """The number format; raises MammoError where it is none of POLICIES."""
+    if precision not in POLICIES:
+        raise MammoError(f"precision is one of {', '.join(POLICIES)}, not {precision!r}.")
+    return precision
+
+
 def native_precision() -> str:
     """The number format that training computes in: $MAMMO_PRECISION, or what the processor is good at.
 
-    "bfloat16" where the graphics card (from compute capability 8 on) or the processor has instructions for it;
+    "bfloat16" where the GPU (from compute capability 8 on) or the processor has instructions for it;
     "float16" on older cards with tensor cores (7.0 on, such as the T4); else "float32". Weights, probabilities and
     losses stay float32 anyway.
     """
     if chosen := os.environ.get("MAMMO_PRECISION"):
-        return chosen
+        return check_precision(chosen)
     cards = [tf.config.experimental.get_device_details(card) for card in tf.config.list_physical_devices("GPU")]
     if cards:
         oldest = min(card.get("compute_capability", (0, 0)) for card in cards)

@@ -237,11 +237,11 @@ def _walk(folder: str, above: tuple, lost: list[str]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
-        if entry.is_dir():
+        if entry.is_symlink() and not os.path.exists(entry.path):  # or a link to itself
+            if is_data(entry.name):
+                lost.append(entry.path)
+        elif entry.is_dir():
             if is_data(entry.name, folder=True):
                 yield from _walk(entry.path, here, lost)
-        elif is_data(entry.name):
-            if entry.is_file():
-                yield entry.path
-            elif entry.is_symlink():
-                lost.append(entry.path)
+        elif is_data(entry.name) and entry.is_file():
+            yield entry.path

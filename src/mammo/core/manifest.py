@@ -41,6 +41,7 @@ PATCH = ("x", "y", "patch_size")
 # What kind of number each is; a point has radius 0.
 PLACE = {"x": "finite", "y": "finite", "radius": "non-negative", "patch_size": "positive"}
 MARGIN, SMALLEST = 2.0, 32  # of a patch: its side in diameters of the lesion, and in pixels
+COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst", ".tar"}
 WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")  # what a spreadsheet makes of a number beside an empty cell
 
 
@@ -68,6 +69,8 @@ def save_manifest(manifest: pd.DataFrame, path) -> Path:
     """Write a checked manifest as CSV, whole or not at all, with paths relative to its folder and ids as text."""
     check_manifest(manifest)
     path = as_path(path)
+    if path.suffix.lower() in COMPRESSED:
+        raise MammoError(f"{path.name}: a manifest is written uncompressed. Give it a name that ends in .csv.")
     table = manifest.assign(patient_id=patient_ids(manifest))
     for column in table.columns.intersection(PATH_COLUMNS):
         known = table[column].notna()
@@ -168,25 +171,17 @@ def _check_one_line(table: pd.DataFrame, column: str) -> None:
 
 def _check_numbers(table: pd.DataFrame, column: str) -> None:
     """Raise MammoError that names the cell where a filled one of a column of PLACE holds no such number."""
-    kind, values = PLACE[column], table[column].astype(object).map(_number, na_action="ignore")
-    wrong = table[column].notna() & ~values.map(lambda value: is_number(value) and _fits(value, kind)).astype(bool)
+    import pandas as pd  # takes a third of a second, which an answer need not wait for
+
+    kind, values = PLACE[column], pd.to_numeric(table[column].astype(object), errors="coerce").astype(float)
+    fits = np.isfinite(values) & {"finite": True, "non-negative": values >= 0, "positive": values > 0}[kind]
+    wrong = table[column].notna() & ~fits
     if wrong.any():
         cell = table[column][wrong].tolist()[0]
         raise MammoError(
             f"{column} is no {kind} number in {wrong.sum()} rows, {_first(wrong)}: {cell!r}. Write numbers with a "
             "decimal point, such as 12.5."
         )
-
-
-def _fits(value: float, kind: str) -> bool:
-    return kind == "finite" or value > 0 or (kind == "non-negative" and value == 0)
-
-
-def _number(value) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):  # words
-        return np.nan
 
 
 def _first(marked: pd.Series) -> str:
@@ -245,6 +240,8 @@ def lesion_patches(lesions: pd.DataFrame, margin: float = MARGIN, side: float | 
     absent = [column for column in ("path", "x", "y", "radius") if column not in lesions]
     if absent:
         raise MammoError(f"The lesions have no column {', '.join(absent)}: nobody has located them.")
+    check_needed(lesions.columns)
+    _check_words(lesions["label"].dropna(), LABELS, "labels")
     for name, value in {"margin": margin, "side": side}.items():
         if not (is_number(value) and value > 0) and (name, value) != ("side", None):
             raise MammoError(f"{name} is a positive number, not {value!r}.")
@@ -253,10 +250,11 @@ def lesion_patches(lesions: pd.DataFrame, margin: float = MARGIN, side: float | 
     located = lesions.dropna(subset=lesions.columns.intersection(["path", "label", "x", "y", "radius"]))
     radius = located["radius"].astype(float)
     located = located.assign(patch_size=float(side) if side else np.maximum(2 * radius * margin, SMALLEST))
-    located = located.drop_duplicates(["path", *PATCH]).reset_index(drop=True)
+    by_label = located.sort_values("label", key=lambda label: label.map(GRAVITY.index), ascending=False, kind="stable")
+    located = by_label.drop_duplicates(["path", *PATCH]).sort_index().reset_index(drop=True)
     if len(located) < len(lesions):
         gone = len(lesions) - len(located)
-        print(f"{gone} of {len(lesions)} rows have no label, or no place of their own, and are left out.")
+        print(f"{gone} of {len(lesions)} rows have no label, no position, or that of a row whose label is kept.")
     check_manifest(located)
     return located
 

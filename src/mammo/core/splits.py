@@ -54,12 +54,14 @@ def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: 
 def add_validation_split(manifest: pd.DataFrame, fraction: float = 0.2, seed: int = 0) -> pd.DataFrame:
     """The manifest with a share of its training patients as validation; the owner's test stays as it is.
 
-    Raises MammoError where there is no training part, or one of the two would lack a class.
+    Raises MammoError where there is no training part, a validation part already, or one of the two would lack a class.
     """
     check_seed(seed)
     if not (is_number(fraction) and 0 < fraction < 1):
         raise MammoError(f"fraction is the share of the training patients, between 0 and 1, not {fraction!r}.")
     labels = _gravest_labels(rows_in_split(manifest, "train"))
+    if (manifest["split"] == "validation").any():
+        raise MammoError("The manifest has validation images already. Use it as it is, or split it anew.")
     _, validation = _divide(
         labels,
         lambda some: _halve(some, float(fraction), seed),

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from mammo.core.files import find_files
 from mammo.core.manifest import check_manifest, image_kind, patient_ids
+from mammo.data.image_loader import WORKERS
 from mammo.data.preprocessing import prepare
 
 SIDE, WAVES, BLUR = 128, 24, 4  # pixels of the thumbnail, lowest waves kept in each direction, pixels
@@ -65,7 +66,7 @@ def find_duplicates(manifest: pd.DataFrame, near: float = NEAR) -> pd.DataFrame:
 
 def perceptual_hashes(paths, kind: str = "mammogram") -> np.ndarray:
     """bool (images, WAVES * WAVES - 1): the perceptual hash of each file; all are of one of IMAGE_KINDS."""
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         files = tqdm(pool.map(partial(_thumbnail, kind=kind), paths), total=len(paths), desc="hashes", unit="image")
         return np.array([perceptual_hash(image) for image in files])
 

@@ -41,7 +41,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.datasets._tables import as_manifest, check_counts, check_files
 
 SOURCE = "BreakHis"
@@ -90,7 +90,7 @@ def manifest(root, magnification: int | None = None, partial: bool = False) -> p
 def _row(path: Path, match: re.Match) -> dict:
     kind, tumour, year, number, letters, magnification, _ = match.groups()
     return {
-        "path": str(path.resolve()),
+        "path": absolute(path),
         "label": LABELS[kind],
         "patient_id": f"{year}-{number}",
         "laterality": None,

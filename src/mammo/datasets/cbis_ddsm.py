@@ -45,7 +45,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.datasets._geometry import crops_and_masks, locate_masks
 from mammo.datasets._tables import (
     PACKAGED,
@@ -238,12 +238,12 @@ def _files(root: Path) -> dict[str, list[str]]:
         for folder, path in zip(table["PatientID"], table["image_path"], strict=True):
             image = root.joinpath(*PurePosixPath(path).parts[1:])
             if image in there:
-                files[folder].append(str(image.resolve()))
+                files[folder].append(absolute(image))
     else:
         for path in list_files(root, ".dcm"):
             parts = [_in_tables(part) for part in reversed(path.parts[:-1])]
             folder = next((part for part in parts if FOLDER.fullmatch(part)), path.parent.name)
-            files[folder].append(str(path.resolve()))
+            files[folder].append(absolute(path))
     return {folder: sorted(paths) for folder, paths in files.items()}
 
 

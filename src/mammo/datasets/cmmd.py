@@ -32,7 +32,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.core.manifest import LABELS as KNOWN
 from mammo.datasets._tables import (
     PACKAGED,
@@ -90,9 +90,7 @@ def manifest(root, other_breast: str | None = None, partial: bool = False) -> pd
             continue
         breast = breasts.get((patient, side)) or ({"label": other_breast} if other_breast and side else None)
         if breast:
-            rows.append(
-                {"path": str(path.resolve()), "patient_id": patient, "laterality": side, "view": view, **breast}
-            )
+            rows.append({"path": absolute(path), "patient_id": patient, "laterality": side, "view": view, **breast})
         else:
             (without if side else no_side).append(f"{patient} {side} {view}" if side else name)
     left_out(SOURCE, "because the spreadsheet has no row for the breast", without)

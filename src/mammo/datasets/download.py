@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +66,7 @@ def draw_patients(strata: Mapping[str, str], number: int | None, seed: int) -> l
     MammoError
         Where there are not so many patients.
     """
-    if number is not None and not 1 <= number <= len(strata):
+    if number is not None and not (isinstance(number, Integral) and 1 <= number <= len(strata)):
         raise MammoError(f"patients is a number from 1 to {len(strata):,}, or None for all of them, not {number!r}.")
     groups = defaultdict(list)
     for patient in sorted(strata, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()):

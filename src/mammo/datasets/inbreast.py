@@ -42,7 +42,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, find_files, list_files
+from mammo.core.files import absolute, as_path, find_files, list_files
 from mammo.datasets._geometry import circle_of_box, circle_of_outline, place_in_images, same_aspect, sizes_of
 from mammo.datasets._tables import (
     SIDES,
@@ -104,7 +104,7 @@ def _there(root: Path, partial: bool) -> pd.DataFrame:
     own = (root / "labels.csv").is_file()
     rows = _own_table(root) if own else _release(root)
     known = set(rows["path"])
-    unknown = [path.name for path in _images(root) if str(path.resolve()) not in known]
+    unknown = [path.name for path in _images(root) if absolute(path) not in known]
     missing = [*rows.loc[rows["path"].isna(), "name"]]
     if not own and not (root / "AllXML").is_dir():
         missing.append("AllXML")
@@ -136,7 +136,7 @@ def _release(root: Path) -> pd.DataFrame:
     birads = table["Bi-Rads"].str.lower()
     return pd.DataFrame(
         {
-            "path": [str(files[n].resolve()) if n in files else None for n in name],
+            "path": [absolute(files[n]) if n in files else None for n in name],
             "label": translated(birads, LABELS, path.name),
             "patient_id": [named[files[n]][2] if n in files else None for n in name],
             "laterality": translated(table["Laterality"].str.upper(), SIDES, path.name),
@@ -159,7 +159,7 @@ def _own_table(root: Path) -> pd.DataFrame:
     files = find_files(root / file for file in table["file"])
     return pd.DataFrame(
         {
-            "path": [str(file.resolve()) if file.is_file() else None for file in files],
+            "path": [absolute(file) if file.is_file() else None for file in files],
             "label": label,
             "patient_id": table["patient_id"],
             "laterality": translated(table["laterality"].str.upper(), SIDES, "labels.csv"),

@@ -30,7 +30,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.datasets._geometry import locate_masks
 from mammo.datasets._tables import (
     SIDES,
@@ -112,5 +112,5 @@ def _films(root: Path, partial: bool) -> pd.DataFrame:
     )
     rows = rows[rows["path"].notna()]
     for column in ("path", *MASKS.values()):
-        rows[column] = [str(file.resolve()) if pd.notna(file) else None for file in rows[column]]
+        rows[column] = [absolute(file) if pd.notna(file) else None for file in rows[column]]
     return rows

@@ -30,7 +30,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.datasets._geometry import place_in_images, sizes_of
 from mammo.datasets._tables import as_manifest, check_counts, check_files, in_order
 from mammo.io.decoding import read_bytes
@@ -65,7 +65,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     counts = {"films": len(rows), "patients": rows["patient_id"].nunique()}
     counts |= {f"{label} films": int((rows["label"] == label).sum()) for label in ("normal", "benign", "malignant")}
     check_counts(SOURCE, counts, PUBLISHED, partial)
-    return as_manifest(rows.drop(columns="film").assign(path=[str(there[f].resolve()) for f in rows["film"]]), SOURCE)
+    return as_manifest(rows.drop(columns="film").assign(path=[absolute(there[f]) for f in rows["film"]]), SOURCE)
 
 
 def lesions(root, partial: bool = False) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
     root = as_path(root)
     lines, there = _films(root, partial)
     rows = lines[(lines["label"] != "normal") & lines["film"].isin(there)]
-    paths = [str(there[film].resolve()) for film in rows["film"]]
+    paths = [absolute(there[film]) for film in rows["film"]]
     return in_order(rows.drop(columns="film").assign(path=paths, source=SOURCE))
 
 

@@ -39,7 +39,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.datasets._tables import (
     SIDES,
     as_manifest,
@@ -89,7 +89,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     check_counts(SOURCE, counts, PUBLISHED, partial)
     label = cancer.map({True: "malignant", False: "normal"}).mask(~cancer.astype(bool) & biopsy.astype(bool), "benign")
     rows = {
-        "path": [str(there[image].resolve()) for image in known],
+        "path": [absolute(there[image]) for image in known],
         "label": label,
         "patient_id": table["patient_id"],
         "laterality": translated(table["laterality"], SIDES, "train.csv"),

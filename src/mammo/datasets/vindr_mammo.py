@@ -33,7 +33,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, list_files
+from mammo.core.files import absolute, as_path, list_files
 from mammo.datasets._geometry import circle_of_box, place_in_images, sizes_of
 from mammo.datasets._tables import (
     as_manifest,
@@ -100,7 +100,7 @@ def _images(root: Path, partial: bool) -> pd.DataFrame:
     check_files(SOURCE, set(known) - set(there), set(there) - set(known), partial)
     rows = pd.DataFrame(
         {
-            "path": [str(there[image].resolve()) if image in there else None for image in known],
+            "path": [absolute(there[image]) if image in there else None for image in known],
             "label": translated(table["breast_birads"], LABELS, name),
             "patient_id": table["study_id"],
             "laterality": table["laterality"],
@@ -123,7 +123,7 @@ def _boxes(root: Path, there: pd.Series, partial: bool) -> pd.DataFrame:
     table = read_table(path, columns) if there_is else pd.DataFrame(columns=columns, dtype=object)
     check_filled(table, ("study_id", "image_id"), name)
     images = [root / "images" / s / f"{i}.dicom" for s, i in zip(table["study_id"], table["image_id"], strict=True)]
-    table["path"] = [str(path.resolve()) for path in images]
+    table["path"] = [absolute(path) for path in images]
     table = table[table["xmin"].notna() & table["path"].isin(there)].reset_index(drop=True)
     try:
         corners = table[list(BOX)].astype(float)

@@ -75,7 +75,7 @@ def resampled(metric, truth, probability, patients, resamples: int = RESAMPLES, 
     return np.concatenate(values)
 
 
-def roc_band(truth, probability, patients, resamples: int = 300, seed: int = 0) -> RocBand:
+def roc_band(truth, probability, patients) -> RocBand:
     """The ROC curve with a 95 % band that resamples patients."""
     grid = np.linspace(0, 1, 101)
 
@@ -84,4 +84,4 @@ def roc_band(truth, probability, patients, resamples: int = 300, seed: int = 0) 
         fpr, tpr, _ = roc_curve(y, p, sample_weight=w)
         return np.interp(grid, fpr, tpr)
 
-    return RocBand(grid, *bootstrap(curve, truth, probability, patients, resamples=resamples, seed=seed))
+    return RocBand(grid, *bootstrap(curve, truth, probability, patients, resamples=300))

@@ -101,4 +101,4 @@ def log_odds(probability):
 
 def expit(log_odds):
     """The probability of log-odds. (Importing scipy.special's takes a tenth of a second of a prediction's start.)"""
-    return 1 / (1 + np.exp(-log_odds))
+    return np.exp(-np.logaddexp(0, -log_odds))

@@ -66,13 +66,13 @@ def brier(truth, probability, weight) -> np.ndarray:
     return weighted_mean((probability - truth) ** 2, weight)
 
 
-def expected_calibration_error(truth, probability, weight, bins: int = 10) -> np.ndarray:
+def expected_calibration_error(truth, probability, weight) -> np.ndarray:
     """How far the share of malignant images is from the probability, on average over tenths of the probability.
 
     Guo et al., On calibration of modern neural networks, ICML 2017.
     """
-    tenth = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
-    apart = (weight * (np.asarray(truth) - probability)) @ np.eye(bins)[tenth]
+    tenth = np.minimum((np.asarray(probability) * 10).astype(int), 9)
+    apart = (weight * (np.asarray(truth) - probability)) @ np.eye(10)[tenth]
     return np.abs(apart).sum(axis=1) / weight.sum(axis=1)
 
 

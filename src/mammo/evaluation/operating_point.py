@@ -83,10 +83,10 @@ def fix_on_validation(scored: pd.DataFrame, target_sensitivity: float = TARGET_S
     )
 
 
-def fix_operating_point(
-    truth, probability, patients, target: float = TARGET_SENSITIVITY, confidence: float = CONFIDENCE
-) -> OperatingPoint:
-    """The highest threshold whose sensitivity for new patients is at least `target`, with the stated confidence.
+def fix_operating_point(truth, probability, patients, target: float = TARGET_SENSITIVITY) -> OperatingPoint:
+    """The highest threshold whose sensitivity for new patients is at least `target`, with a confidence of 95 %.
+
+    The confidence is over draws of the validation patients.
 
     The share of a patient's malignant images that a threshold misses is one observation. The exact binomial bound of
     the mean share must not exceed 1 - `target`. For patients with one image each this is exact. With several images
@@ -102,8 +102,6 @@ def fix_operating_point(
         Whose image each is.
     target : float
         Sensitivity, above 0 and below 1.
-    confidence : float
-        How often the target holds, over draws of the validation patients.
 
     Returns
     -------
@@ -131,27 +129,27 @@ def fix_operating_point(
     _, patient = np.unique(np.asarray(patients)[malignant], return_inverse=True)
     probability = np.asarray(probability, np.float64)[malignant]
     count = patient.max() + 1
-    threshold = _highest_that_holds(probability, patient, target, confidence)
+    threshold = _highest_that_holds(probability, patient, target)
     enough = threshold is not None
     threshold = shifted(threshold if enough else probability.min(), -ROUNDING)
     return OperatingPoint(
         threshold=threshold,
         target_sensitivity=target,
-        held_sensitivity=target if enough else float((1 - confidence) ** (1 / count)),
-        confidence=confidence,
+        held_sensitivity=target if enough else float((1 - CONFIDENCE) ** (1 / count)),
+        confidence=CONFIDENCE,
         validation_sensitivity=float((probability >= threshold).mean()),
         malignant_patients=int(count),
     )
 
 
-def _highest_that_holds(probability: np.ndarray, patient: np.ndarray, target: float, confidence: float) -> float | None:
+def _highest_that_holds(probability: np.ndarray, patient: np.ndarray, target: float) -> float | None:
     """The highest probability of a malignant image that holds the target as a threshold; None where none does."""
     from scipy.stats import beta  # its import takes longer than a prediction, which needs none of this
 
     images, order = np.bincount(patient), np.argsort(probability, kind="stable")
     candidates, first = np.unique(probability[order], return_index=True)
     missed = np.append(0, np.cumsum(1 / images[patient[order]]))[first]  # in patients, below each candidate
-    holds = beta.ppf(confidence, missed + 1, len(images) - missed) <= 1 - target
+    holds = beta.ppf(CONFIDENCE, missed + 1, len(images) - missed) <= 1 - target
     return float(candidates[holds].max()) if holds.any() else None
 
 

@@ -135,7 +135,7 @@ class ReliabilityBins(NamedTuple):
     """The share of malignant images."""
     low: np.ndarray
     high: np.ndarray
-    """The 95 % interval of that share; NaN for the images of a single patient."""
+    """The 95 % interval of that share."""
     images: np.ndarray
 
 
@@ -144,7 +144,7 @@ def reliability_bins(test: TestPredictions, bins: int = 8) -> ReliabilityBins:
     rows = []
     for part in np.array_split(np.argsort(test.probability, kind="stable"), min(bins, len(test.truth))):
         malignant = test.truth[part] == 1
-        ends = share_interval(malignant, test.patients[part]) or (np.nan, np.nan)
+        ends = share_interval(malignant, test.patients[part])
         rows.append((test.probability[part].mean(), malignant.mean(), *ends, len(part)))
     *values, images = np.transpose(rows)
     return ReliabilityBins(*values, images.astype(int))

@@ -41,6 +41,12 @@ class ResultRule:
         points = above_benign, self.limits.malignant_from, self.threshold
         return min(points), max(points)
 
+    def range_text(self, decimals: int = 3) -> str:
+        """The uncertain range in words, such as "negative below 0.071, positive from 0.231"."""
+        low, high = self.uncertain_range
+        negative = f"negative below {low:.{decimals}f}" if low > 0 else "never negative"
+        return f"{negative}, " + (f"positive from {high:.{decimals}f}" if high <= 1 else "never positive")
+
     def results(self, probability) -> np.ndarray:
         """The result at each probability, str, of images without a warning."""
         low, high = self.uncertain_range

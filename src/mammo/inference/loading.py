@@ -80,6 +80,8 @@ def _load_fastest(folder) -> Classifier:
         for runtime, package in PACKAGES.items():
             if find_spec(package):
                 return _load_exported(folder, runtime, "float32")
+        if not (folder / "model.keras").is_file():
+            raise MammoError(f"{folder} holds an exported network. `pip install onnxruntime` or `openvino` to run it.")
     return _load_keras(folder)
 
 

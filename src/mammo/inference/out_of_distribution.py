@@ -74,7 +74,7 @@ def fit_to_features(features: dict[str, np.ndarray], patients: np.ndarray, seed:
     """Fit the detector to features, (images, channels) for each of LAYERS; returns its arrays."""
     shuffled = np.random.default_rng(seed).permutation(np.unique(patients))
     sets_limits = np.isin(patients, shuffled[: len(shuffled) // 2])
-    if sets_limits.sum() < 2:
+    if sets_limits.sum() < 2 or (~sets_limits).sum() < 3:  # one direction at least, of a third as many
         raise MammoError(
             f"The validation images are of {len(shuffled)} patients, too few for an out-of-distribution detector. Take "
             "more patients for validation."

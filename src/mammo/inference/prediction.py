@@ -81,14 +81,11 @@ class Prediction:
 
     @cached_property
     def heatmap(self) -> np.ndarray:
-        """float32 in [0, 1], of the size of `mammogram.image`: Grad-CAM; 0 beside the breast."""
+        """float32 in [0, 1], of the size of `mammogram.image`: Grad-CAM; 0 outside the crop."""
         return on_original(heatmap(self.evidence, self.image_size), self.breast)
 
     def _sentences(self) -> dict[str, str]:
         benign, malignant = self.probabilities.values()
-        low, high = self.rule.uncertain_range
-        negative = f"negative below {low:.3f}" if low > 0 else "never negative"
-        positive = f"positive from {high:.3f}" if high <= 1 else "never positive"
         least, most = self.predictive_value
         if np.isnan([least, most]).any():
             worth = "The test set does not tell what a positive result is worth."
@@ -99,7 +96,7 @@ class Prediction:
             )
         return {
             "result": f"{self.result} ({self.reason})",
-            "probability": f"malignant {malignant:.3f}, benign {benign:.3f}; {negative}, {positive}",
+            "probability": f"malignant {malignant:.3f}, benign {benign:.3f}; {self.rule.range_text()}",
             "worth": worth,
             "warnings": " ".join(self.warnings) or "none",
         }

@@ -98,11 +98,8 @@ class _Scorer:
     def __call__(self, batch: dict) -> dict:
         names = [str(name) for name in batch["file"]]
         contents = {name: self._content(name) for name in names}
-        first = {content: name for name, content in reversed(contents.items()) if content}
-        new = [name for content, name in first.items() if not self._path(content).is_file()]
+        new = [name for name, content in contents.items() if not (content and self._path(content).is_file())]
         refused = self._refused(new, contents)
-        bad = {contents[name] for name in refused} | {None}
-        refused |= self._refused([n for n in names if contents[n] in bad and n not in refused], contents)
         return {"row": [json.dumps(self._row(name, contents[name], refused)) for name in names]}
 
     def _content(self, name: str) -> str | None:

@@ -3,8 +3,8 @@
     mammogram = mammo.read_mammogram("image.dcm")
     mammogram.image          # float32 (height, width) in [0, 1], dense tissue bright
 
-Nothing is rounded to 8 bits on the way. Of a DICOM header only what is needed to read the pixels leaves
-this module: no name, no date, no identifier.
+Nothing is rounded to 8 bits on the way. Of a DICOM header the pixels, side, view, spacing and warnings leave this
+module: no name, no date, no identifier.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def _facts(card: ModelCard) -> dict[str, str]:
     """What the templates in `checklists.csv` quote; empty where the card does not record it."""
     size = " x ".join(map(str, card.image_size)) + ", RGB" * (card.channels == 3)
     package = card.versions.get("mammo", "")
-    fitted, (low, high) = card.calibration, card.result_rule.uncertain_range
+    fitted = card.calibration
     calibrated = f"{fitted.method} on validation, slope {fitted.slope:.3f}, intercept {fitted.intercept:.3f}"
     performance = ("auc", "average_precision", "brier")
     return {
@@ -77,7 +77,7 @@ def _facts(card: ModelCard) -> dict[str, str]:
         "performance_and_calibration": _measured(card, *performance, "calibration_intercept", "calibration_slope"),
         "sensitivity_and_specificity": _measured(card, "sensitivity", "specificity"),
         "outcome": f"{' or '.join(card.class_names)}; normal images {card.normal_images}",
-        "output": f"probability of malignant; negative below {low:.4f}, positive from {high:.4f}, else uncertain; "
+        "output": f"probability of malignant; {card.result_rule.range_text(4)}, else uncertain; "
         f"operating point {card.operating_point.threshold:.4f}, {card.operating_point}",
         "ood_sha256": (card.ood_sha256 or "")[:12],
     }

@@ -258,12 +258,12 @@ A probability of {point.threshold:.4f}: {point}.
 
 
 def _results_text(card: ModelCard) -> str:
-    conformal, (low, high) = card.conformal, card.result_rule.uncertain_range
+    conformal, limits = card.conformal, card.result_rule.range_text(4)
     results = "\n".join(_result_row(card, result) for result in RESULTS)
     return f"""## Results
 
-Negative below {low:.4f}, positive from {high:.4f} on. Between them, and for images out of distribution, the result is
-uncertain. Prediction sets should cover {conformal.coverage:.0%} of each class: benign remains possible up to
+The result is {limits}; between them, and for images out of distribution, it
+is uncertain. Prediction sets should cover {conformal.coverage:.0%} of each class: benign remains possible up to
 {conformal.benign_up_to:.4f}, malignant from {conformal.malignant_from:.4f} on.
 
 On the test images, with 95 % intervals:

@@ -193,7 +193,7 @@ def _swap(new: Path, folder: Path, old: Path) -> None:
         if folder.exists():
             shutil.move(folder, old)
         os.replace(new, folder)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         if old.exists():  # the folder may be there still, and empty, where it is the place of a drive
             shutil.copytree(old, folder, dirs_exist_ok=True)
         raise

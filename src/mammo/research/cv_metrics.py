@@ -30,7 +30,7 @@ def predicted_positive(truth, scores: CVScores, target: float = TARGET_SENSITIVI
     return positive
 
 
-def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, target: float = TARGET_SENSITIVITY) -> dict:
+def cv_metrics(truth, scores: CVScores, patients, among=None, within=None) -> dict:
     """AUC, sensitivity and specificity over all repeats, each with a 95 % interval.
 
     The intervals are for what classifiers trained in this way, on as many patients as a fold trains on, reach on
@@ -45,8 +45,6 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, targe
         Measure these rows only. The thresholds stay those of all.
     within : ndarray of int (rows,), optional
         The AUC compares images with the same number only, such as those of one machine.
-    target : float
-        Sensitivity at which thresholds are fixed.
 
     Returns
     -------
@@ -68,11 +66,11 @@ def cv_metrics(truth, scores: CVScores, patients, among=None, within=None, targe
     found = _auc(truth, scores, patients, tested, within, instability)
     every, truth, patients = np.asarray(truth), np.asarray(truth)[tested], np.asarray(patients)[tested]
     malignant = truth == 1
-    positive = predicted_positive(every, scores, target)[tested]
+    positive = predicted_positive(every, scores)[tested]
     sensitivity, found_terms = share_terms(positive, malignant)
     specificity, cleared_terms = share_terms(~positive, ~malignant)
     # Malignant images that score high raise the threshold, and with it the specificity.
-    cleared_terms = cleared_terms + _roc_slope(every, scores, target, tested) * found_terms
+    cleared_terms = cleared_terms + _roc_slope(every, scores, tested) * found_terms
     cleared_variance = (1 + instability / 4) * mean_variance(cleared_terms, patients)  # a quarter: by simulation
     n_malignant, n_other = len(set(patients[malignant])), len(set(patients[~malignant]))
     return found | {
@@ -145,10 +143,10 @@ def _comparable(fold, within, tested) -> np.ndarray:
     return np.where((fold < 0) | (group < 0), -1, fold * (group.max() + 1) + group)
 
 
-def _roc_slope(truth, scores: CVScores, target: float, tested) -> float:
+def _roc_slope(truth, scores: CVScores, tested) -> float:
     """How much specificity a threshold loses for each sensitivity it gains, around the target."""
-    step = min(0.05, 1 - target, target / 2)
-    low, high = (predicted_positive(truth, scores, target + by)[tested].mean(axis=1) for by in (-step, step))
+    targets = TARGET_SENSITIVITY - 0.05, TARGET_SENSITIVITY + 0.05
+    low, high = (predicted_positive(truth, scores, target)[tested].mean(axis=1) for target in targets)
     gained, malignant = high - low, truth[tested] == 1
     gain = gained[malignant].mean() if malignant.any() else 0.0
     return float(gained[~malignant].mean() / gain) if gain > 0 and not malignant.all() else 0.0

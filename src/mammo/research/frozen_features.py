@@ -22,13 +22,13 @@ from mammo.core.backend import keras, native_precision, without_stderr
 from mammo.core.cache import errors_of_cache
 from mammo.core.files import read_arrays, write_arrays
 from mammo.core.manifest import class_indices
-from mammo.data.image_loader import ImageLoader
+from mammo.data.image_loader import ImageLoader, in_batches
 from mammo.evaluation.calibration import log_odds
 from mammo.models.resnet50 import FEATURES, LAST_CONVOLUTION
 from mammo.models.saved_model import image_size_of
 from mammo.research.cross_validation import FOLDS, CVClassifier, shuffled_folds
 from mammo.training import fine_tuning
-from mammo.training.feature_cache import FeatureCache, iterate_batches, mark_used, model_digest
+from mammo.training.feature_cache import FeatureCache, mark_used, model_digest
 from mammo.training.frozen_backbone import STAGES, copy_of_last_stages, frozen_features, frozen_stages
 
 RECIPE = 2  # of FineTunedClassifier; raise it whenever the same fold would get other scores
@@ -57,7 +57,7 @@ def frozen_values(model, images, folder: Path, precision: str | None = None) -> 
     images : ImageLoader or FlippedImages
     folder : Path
         Of the cache.
-    precision : "bfloat16" or "float32", optional
+    precision : "bfloat16", "float16" or "float32", optional
         Without it, what this machine computes fastest.
 
     Returns
@@ -97,7 +97,8 @@ def build_mobilenet(weights, image_size, channels: int = 1) -> keras.Model:
 
 def average_pool(maps) -> np.ndarray:
     """The mean over each map: float32 (images, channels)."""
-    return np.concatenate([batch.mean(axis=(1, 2)) for batch in iterate_batches(maps)])
+    batches = in_batches(maps, np.arange(len(maps)), 32, "frozen maps")
+    return np.concatenate([batch.mean(axis=(1, 2)) for _, batch in batches])
 
 
 class FineTunedClassifier(CVClassifier):
@@ -118,7 +119,7 @@ class FineTunedClassifier(CVClassifier):
         Of the fine-tuning.
     flips : bool
         A score is the mean over the image and the same upside down.
-    precision : "bfloat16" or "float32", optional
+    precision : "bfloat16", "float16" or "float32", optional
         Without it, what this machine computes fastest.
 
     Attributes
@@ -176,7 +177,10 @@ class FineTunedClassifier(CVClassifier):
     def _compute_scores(self, rows: np.ndarray) -> np.ndarray:
         if self.network_ is None:
             self._train()
-        flips = [self.network_.predict(maps[rows], batch_size=16, verbose=0)[:, 1] for maps in self.maps]
+        parts = np.array_split(rows, -(-len(rows) // 16))  # the maps of a whole fold may not fit into memory
+        flips = [
+            np.concatenate([self.network_.predict_on_batch(maps[part])[:, 1] for part in parts]) for maps in self.maps
+        ]
         return np.mean([log_odds(probability) for probability in flips], axis=0)
 
     def _train(self) -> None:

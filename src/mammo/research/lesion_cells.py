@@ -26,10 +26,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mammo.core.errors import MammoError
-from mammo.data.image_loader import WORKERS
+from mammo.data.image_loader import WORKERS, in_batches
 from mammo.data.preprocessing import CELL, place_on_breast, prepare
 from mammo.research.cross_validation import CVClassifier
-from mammo.training.feature_cache import iterate_batches
 
 NORMAL_CELLS = 30  # of each training image, drawn at random
 STRENGTH = 0.1  # of the ridge penalty, as a share of the variance of a feature
@@ -163,4 +162,5 @@ class LesionCellClassifier(CVClassifier):
 
 def _square_roots(maps) -> np.ndarray:
     """Activations have long tails, their square roots have not. float16, read in batches."""
-    return np.concatenate([np.sqrt(np.maximum(batch, 0)).astype(np.float16) for batch in iterate_batches(maps)])
+    batches = in_batches(maps, np.arange(len(maps)), 32, "frozen maps")
+    return np.concatenate([np.sqrt(np.maximum(batch, 0)).astype(np.float16) for _, batch in batches])

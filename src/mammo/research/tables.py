@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import write_atomically
+from mammo.core.files import errors_of_writing, write_atomically
 from mammo.core.manifest import class_indices
 from mammo.evaluation.subgroups import PATIENTS
 from mammo.research.cross_validation import CVScores, average_scores, by_breast
@@ -180,4 +180,5 @@ class Results:
             self._write(rows, self.out.with_stem(f"{self.out.stem}_pairs"))
 
     def _write(self, rows: list[dict], path: Path) -> None:
-        write_atomically(path, partial(pd.DataFrame(rows).to_csv, index=False))
+        with errors_of_writing(path):
+            write_atomically(path, partial(pd.DataFrame(rows).to_csv, index=False))

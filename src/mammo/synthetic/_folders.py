@@ -5,53 +5,84 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
 from mammo.core.errors import MammoError
-from mammo.core.files import PART, is_data, write_atomically
+from mammo.core.files import PART, is_abandoned, is_data, write_atomically
 
-STAMP = "synthetic.txt"
+# How a file of settings begins; the second is of version 0.1.0. Other programs use the name dataset.json, too.
+OURS = re.compile(r'{\s*"source": "(synthetic|noise|CMMD|CBIS-DDSM)",\s*"recipe": |\d+, seed ')
 
 
-def is_drawn(folder: Path, settings: dict, tables, images: Path, names: re.Pattern) -> bool:
-    """True where the folder is whole and of these settings; else it is emptied and stamped with them.
+@dataclass(frozen=True)
+class Layout:
+    """The names in the folder of a synthetic data set."""
 
-    `names` are those of its images, as in `remove_drawn`. Raises MammoError where it holds anything else.
+    stamp: str
+    """The file that holds the settings."""
+    parts: tuple[str, ...]
+    """Sub-folders."""
+    tables: tuple[str, ...]
+    files: re.Pattern
+    """Matches the paths of the files in the sub-folders, with slashes."""
+
+
+def claim(folder: Path, layout: Layout, settings: dict) -> bool:
+    """Leave the folder with these settings, and no file of others; True where it had them already.
+
+    The tables are removed first, and the settings are the last thing that is written over: wherever this is
+    interrupted, the folder is still known as ours and is not taken for whole. Raises MammoError, and removes nothing,
+    where the folder holds what is not of the data set, or cannot be written.
     """
-    stamp, text = folder / STAMP, json.dumps(settings, indent=2) + "\n"
-    if stamp.is_file() and stamp.read_text() == text and all(path.is_file() for path in tables):
-        return True
-    if folder.is_dir() and not stamp.is_file() and (other := next(folder.iterdir(), None)):
-        raise holds_others(folder, other)
-    remove_drawn(folder, [images], names)
-    for path in tables:
-        path.unlink(missing_ok=True)
-    write_atomically(stamp, lambda path: path.write_text(text))
-    return False
+    stamp, text = folder / layout.stamp, json.dumps(settings, indent=2) + "\n"
+    try:
+        held = [path for path in folder.iterdir() if path.suffix != ".partial"] if folder.exists() else []
+        if held and not (stamp.is_file() and OURS.match(stamp.read_text(errors="replace"))):
+            raise holds_others(folder, held[0])
+        stale = (path for part in (".", *layout.parts) for path in (folder / part).glob("*.partial"))
+        for path in filter(is_abandoned, list(stale)):  # what is younger may be another process at work
+            path.unlink()
+        if held and stamp.read_text() == text:
+            return True
+        remove_drawn(folder, layout)
+        write_atomically(stamp, lambda path: path.write_text(text))
+        return False
+    except OSError as error:
+        raise MammoError(f"The data set cannot be written to {folder} ({error}). Choose another folder.") from None
 
 
-def remove_drawn(folder: Path, parts: Iterable[Path], names: re.Pattern) -> None:
-    """Remove the files of a data set from its sub-folders `parts`, and the folders that are empty then.
+def remove_drawn(folder: Path, layout: Layout) -> None:
+    """Remove the tables and files of a data set, and the folders that are empty then.
 
-    `names` matches their paths in `folder`, with slashes. Raises MammoError, and removes nothing, where there is
-    another file. What is no data, such as hidden files of other programs, stays where it is.
+    What is no data, such as hidden files of other programs, stays where it is.
     """
     drawn = []
-    for place, folders, files in (entry for part in parts for entry in os.walk(part)):
+    for place, folders, files in (entry for part in layout.parts for entry in os.walk(folder / part)):
         folders[:] = [name for name in folders if is_data(name, folder=True)]
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         for path in (Path(place, name) for name in sorted([*files, *links])):
-            if names.fullmatch(PART.sub("", path.relative_to(folder).as_posix())):
+            if layout.files.fullmatch(PART.sub("", path.relative_to(folder).as_posix())):
                 drawn.append(path)
             elif is_data(path.name):
                 raise holds_others(folder, path)
-    for path in drawn:
+    for path in [*(folder / table for table in layout.tables), *drawn]:
         path.unlink(missing_ok=True)
         for parent in path.relative_to(folder).parents[:-1]:
             with suppress(OSError):  # not empty yet
                 (folder / parent).rmdir()
+
+
+def draw_patients(draw: Callable[[int], list], patients: int, processes: int, title: str) -> Iterator:
+    """What `draw` gives for each number of a patient, in their order; so many processes draw at once."""
+    work = Parallel(n_jobs=processes, return_as="generator")(delayed(draw)(number) for number in range(patients))
+    for rows in tqdm(work, total=patients, desc=title, unit="patient"):
+        yield from rows
 
 
 def holds_others(folder: Path, other: Path) -> MammoError:

@@ -16,11 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 from mammo.core.files import as_path, write_atomically
-from mammo.synthetic._folders import is_drawn
+from mammo.synthetic._folders import Layout, claim, draw_patients
 from mammo.synthetic._settings import replica_settings
 from mammo.synthetic.acquisition import with_labels
 from mammo.synthetic.breast import HEIGHT_MM
@@ -35,7 +33,9 @@ LEFT_RIGHT = {"L": "LEFT", "R": "RIGHT"}
 FIRST = ("patient_id", "breast_density", "left or right breast", "image view", "abnormality id", "abnormality type")
 LAST = ("assessment", "pathology", "subtlety", "image file path", "cropped image file path", "ROI mask file path")
 OWN = {"mass": ("mass shape", "mass margins"), "calc": ("calc type", "calc distribution")}
-NAMES = re.compile(r"CBIS-DDSM/(Mass|Calc)-(Training|Test)_P_\d{5,}_(LEFT|RIGHT)_(CC|MLO)(_1)?/.+/.+/1-[12]\.dcm")
+FILES = re.compile(r"CBIS-DDSM/(Mass|Calc)-(Training|Test)_P_\d{5,}_(LEFT|RIGHT)_(CC|MLO)(_1)?/.+/.+/1-[12]\.dcm")
+TABLES = {(kind, split): f"{kind}_case_description_{split}_set.csv" for kind in OWN for split in SPLITS}
+LAYOUT = Layout("synthetic.txt", ("CBIS-DDSM",), tuple(TABLES.values()), FILES)
 SERIES = ("07-20-2016-DDSM-NA-{0}", "1.000000-{1}-{0}")
 
 
@@ -50,18 +50,15 @@ def cbis_ddsm_folder(
     """
     settings = replica_settings(patients, seed=seed, image_size=image_size, difficulty=difficulty, processes=processes)
     folder = as_path(folder)
-    tables = {(kind, split): folder / f"{kind}_case_description_{split}_set.csv" for kind in OWN for split in SPLITS}
-    if is_drawn(folder, {"recipe": RECIPE, **settings}, tables.values(), folder / "CBIS-DDSM", NAMES):
+    claimed = claim(folder, LAYOUT, {"source": "CBIS-DDSM", "recipe": RECIPE, **settings})
+    if claimed and all((folder / table).is_file() for table in TABLES.values()):
         return folder
-    patients = settings.pop("patients")
-    draw = delayed(partial(_write_patient, folder, **settings))
-    work = Parallel(n_jobs=processes, return_as="generator")(draw(number, patients) for number in range(patients))
-    rows = [row for part in tqdm(work, total=patients, desc="synthetic CBIS-DDSM", unit="patient") for row in part]
-    for (kind, split), path in tables.items():
+    rows = list(draw_patients(partial(_write_patient, folder, **settings), patients, processes, "synthetic CBIS-DDSM"))
+    for (kind, split), name in TABLES.items():
         table = pd.DataFrame([row for row in rows if (row["kind"], row["split"]) == (kind, split)])
         table = table.reindex(columns=[*FIRST, *OWN[kind], *LAST])
         columns = {"breast_density": "breast density"} if kind == "calc" else {}  # as in the owner's tables
-        write_atomically(path, partial(table.rename(columns=columns).to_csv, index=False))
+        write_atomically(folder / name, partial(table.rename(columns=columns).to_csv, index=False))
     return folder
 
 

@@ -16,12 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from pydicom.uid import generate_uid
-from tqdm.auto import tqdm
 
 from mammo.core.files import as_path, write_atomically
-from mammo.synthetic._folders import is_drawn
+from mammo.synthetic._folders import Layout, claim, draw_patients
 from mammo.synthetic._settings import replica_settings
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import write_image
@@ -32,7 +30,8 @@ RECIPE = 3  # raised whenever the same settings would give other files
 TABLE = "CMMD_clinicaldata_revision.csv"
 COLUMNS = ("ID1", "LeftRight", "Age", "number", "abnormality", "classification", "subtype")
 AGES = (25, 80)
-NAMES = re.compile(r"cmmd/D1-\d{4,}/[\d.]+/MG_[\d.]+/1-[12]\.dcm")
+FILES = re.compile(r"cmmd/D1-\d{4,}/[\d.]+/MG_[\d.]+/1-[12]\.dcm")
+LAYOUT = Layout("synthetic.txt", ("cmmd",), (TABLE,), FILES)
 
 
 def cmmd_folder(
@@ -61,18 +60,16 @@ def cmmd_folder(
     """
     settings = replica_settings(patients, seed=seed, image_size=image_size, difficulty=difficulty, processes=processes)
     folder = as_path(folder)
-    images, table = folder / "cmmd", folder / TABLE
-    if is_drawn(folder, {"recipe": RECIPE, **settings}, [table], images, NAMES):
+    if claim(folder, LAYOUT, {"source": "CMMD", "recipe": RECIPE, **settings}) and (folder / TABLE).is_file():
         return folder
     patients = settings.pop("patients")
-    draw = delayed(partial(_write_patient, images, **settings))
-    work = Parallel(n_jobs=processes, return_as="generator")(draw(number) for number in range(patients))
-    rows = list(tqdm(work, total=patients, desc="synthetic CMMD", unit="patient"))
-    write_atomically(table, lambda path: pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False))
+    draw = partial(_write_patient, folder / "cmmd", **settings)
+    table = pd.DataFrame(draw_patients(draw, patients, processes, "synthetic CMMD"), columns=COLUMNS)
+    write_atomically(folder / TABLE, lambda path: table.to_csv(path, index=False))
     return folder
 
 
-def _write_patient(images: Path, number: int, seed: int, difficulty: float, image_size) -> tuple:
+def _write_patient(images: Path, number: int, seed: int, difficulty: float, image_size) -> list[tuple]:
     """Write both views of the breast with the lesion; returns its row of the table."""
     label = ("benign", "malignant")[number % 2]
     rng = np.random.default_rng([seed, number])
@@ -94,4 +91,4 @@ def _write_patient(images: Path, number: int, seed: int, difficulty: float, imag
             images / name / study / f"MG_{series}" / f"1-{index + 1}.dcm", image, "dicom12", tags, False, "cmmd"
         )
     abnormality = "calcification" if patient.lesion.kind in CALCIFICATIONS[label] else "mass"
-    return name, patient.side, age, len(VIEWS), abnormality, label.capitalize(), None
+    return [(name, patient.side, age, len(VIEWS), abnormality, label.capitalize(), None)]

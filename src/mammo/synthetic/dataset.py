@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 from mammo.core.arguments import check_whole
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path, is_abandoned, write_atomically
+from mammo.core.files import as_path, write_atomically
 from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest
 from mammo.core.splits import split_by_patient
-from mammo.synthetic._folders import holds_others, remove_drawn
+from mammo.synthetic._folders import Layout, claim, draw_patients
 from mammo.synthetic._settings import image_settings, mammogram_settings
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
@@ -29,9 +27,14 @@ RECIPE = 5  # raised whenever the same seed would give other pixels: an old fold
 DIFFICULTY = 0.3
 MIN_PATIENTS = 20
 TOO_FEW = ": fewer cannot be split three ways with both classes in each"
-NAMES = re.compile(
-    r"images/(S\d+-\d{5,}_[LR]_(CC|MLO)|N\d+-\d{5,})\.(png|dcm)|masks/S\d+-\d{5,}_[LR]_(CC|MLO)\.png|truth/\d{5,}\.json"
-)  # of the files of a data set
+LAYOUT = Layout(
+    "dataset.json",
+    ("images", "masks", "truth"),
+    ("manifest.csv",),
+    re.compile(
+        r"images/(S\d+-\d{5,}_[LR]_(CC|MLO)|N\d+-\d{5,})\.(png|dcm)|masks/S\d+-\d{5,}_[LR]_(CC|MLO)\.png|truth/\d{5,}\.json"
+    ),
+)
 OF_FIVE_PATIENTS = ("benign", "benign", "malignant", "malignant", "normal")
 
 
@@ -87,13 +90,11 @@ def noise_dataset(folder, images: int = 200, seed: int = 0, image_size=(224, 224
 
 def _dataset(folder, source: str, settings: dict, write, processes: int) -> pd.DataFrame:
     folder = as_path(folder)
-    _claim(folder, {"source": source, "recipe": RECIPE, **settings})
+    claim(folder, LAYOUT, {"source": source, "recipe": RECIPE, **settings})
     if not _is_whole(folder):
-        drawn = {name: value for name, value in settings.items() if name != "patients"}
-        work, patients = delayed(partial(_once, write=write, **drawn)), settings["patients"]
-        parts = Parallel(n_jobs=processes, return_as="generator")(work(folder, number) for number in range(patients))
-        rows = [row for part in tqdm(parts, total=patients, desc=f"{source} images", unit="patient") for row in part]
-        manifest = pd.DataFrame(rows).assign(source=source)
+        patients = settings.pop("patients")
+        draw = partial(_once, folder, write=write, **settings)
+        manifest = pd.DataFrame(draw_patients(draw, patients, processes, f"{source} images")).assign(source=source)
         for column in manifest.columns.intersection(PATH_COLUMNS):
             manifest[column] = [str(folder / path) if isinstance(path, str) else None for path in manifest[column]]
         save_manifest(split_by_patient(manifest, seed=settings["seed"]), folder / "manifest.csv")
@@ -119,41 +120,6 @@ def _is_whole(folder: Path) -> bool:
         return False
     paths = [path for column in table.columns.intersection(PATH_COLUMNS) for path in table[column].dropna()]
     return all((folder / path).is_file() for path in paths)
-
-
-def _claim(folder: Path, settings: dict) -> None:
-    """Leave `folder` with a `dataset.json` that holds these settings, and no image of another data set.
-
-    The card is the last thing that is written over: wherever this is interrupted, the folder is still known as ours.
-    """
-    card, parts = folder / "dataset.json", [folder / name for name in ("images", "masks", "truth")]
-    try:
-        held = [path for path in folder.iterdir() if path.suffix != ".partial"] if folder.exists() else []
-        if held and not _is_ours(card):
-            raise holds_others(folder, held[0])
-        for stale in [*folder.glob("dataset.json.*.partial"), *(p for part in parts for p in part.glob("*.partial"))]:
-            if is_abandoned(stale):  # what is younger may be another process at work
-                stale.unlink()
-        if held and card.read_text() == _settings_text(settings):
-            return
-        remove_drawn(folder, parts, NAMES)
-        (folder / "manifest.csv").unlink(missing_ok=True)
-        write_atomically(card, lambda path: path.write_text(_settings_text(settings)))
-    except OSError as error:
-        raise MammoError(f"The data set cannot be written to {folder} ({error}). Choose another folder.") from None
-
-
-def _is_ours(card: Path) -> bool:
-    """Other programs use the name dataset.json too."""
-    try:
-        found = json.loads(card.read_text())
-        return found["source"] in ("synthetic", "noise") and "recipe" in found
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _settings_text(settings: dict) -> str:
-    return json.dumps(settings, indent=2) + "\n"
 
 
 def _write_patient(folder: Path, number: int, seed: int, difficulty: float, image_size, formats, looks) -> list[dict]:

@@ -29,34 +29,33 @@ ZONES, SECTORS = 12, 24
 TINY = 1e-6
 
 
-def study(difficulty: float, patients: int = 400, seed: int = 0, image_size=(512, 384), processes: int = -1) -> float:
+def study(difficulty: float, patients: int = 400, image_size=(512, 384)) -> float:
     """AUC of malignant against benign of the classifier, on both views of as many new patients, half of them malignant.
 
     The images are drawn, read and forgotten. With fewer than some hundred patients the regression has too little to
     learn from.
     """
-    draw = delayed(_reading)
-    rows = Parallel(n_jobs=processes)(draw(number, difficulty, seed, image_size) for number in range(patients))
+    rows = Parallel(n_jobs=-1)(delayed(_reading)(number, difficulty, image_size) for number in range(patients))
     truth = np.repeat(np.arange(patients) % 2, len(VIEWS))
     return cross_validated_auc(np.concatenate(rows), truth, np.repeat(np.arange(patients), len(VIEWS)))
 
 
-def _reading(number: int, difficulty: float, seed: int, image_size) -> np.ndarray:
+def _reading(number: int, difficulty: float, image_size) -> np.ndarray:
     """The features of both views, (2, 88): those of calcium in the first half, those of masses in the second."""
-    patient = draw_patient(np.random.default_rng([seed, number]), CLASS_NAMES[number % 2], difficulty)
+    patient = draw_patient(np.random.default_rng([0, number]), CLASS_NAMES[number % 2], difficulty)
     calcium = patient.lesion.kind in CALCIFICATIONS[patient.label]
     rows = []
     for index, view in enumerate(VIEWS):
-        drawn = phantom(patient, patient.side, view, image_size, np.random.default_rng([seed, number, 1 + index]))
+        drawn = phantom(patient, patient.side, view, image_size, np.random.default_rng([0, number, 1 + index]))
         values = lesion_features(*drawn, HEIGHT_MM / image_size[0])
         rows.append(np.concatenate([values * calcium, values * (not calcium)]))
     return np.array(rows)
 
 
-def cross_validated_auc(features: np.ndarray, truth: np.ndarray, patients, seed: int = 0) -> float:
+def cross_validated_auc(features: np.ndarray, truth: np.ndarray, patients) -> float:
     """AUC of a logistic regression on (rows, features), from five folds; no patient is in two folds."""
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     score = cross_val_predict(regression, features, truth, groups=patients, cv=folds, method="decision_function")
     return float(roc_auc_score(truth, score))
 

@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -106,11 +105,6 @@ class FeatureCache:
         return np.frombuffer(data[:-4], np.float16).reshape(self.shape)
 
 
-def iterate_batches(values) -> Iterator[np.ndarray]:
-    """All items of an array or a `FeatureCache` in their order, read as they are needed."""
-    return (values[np.arange(start, min(start + BATCH, len(values)))] for start in range(0, len(values), BATCH))
-
-
 def mark_used(path: Path) -> bool:
     """Whether the file is there; if so it counts as used now."""
     with suppress(OSError):  # another user's may be read, and is not ours to mark; nor is a read-only disk
@@ -132,10 +126,10 @@ def model_digest(network) -> str:
 def limit() -> float:
     """Bytes that the cache may hold."""
     given = os.environ.get("MAMMO_CACHE_GB", LIMIT_GB)
-    try:
-        return float(given) * 1e9
-    except ValueError:
-        raise MammoError(f"$MAMMO_CACHE_GB is {given!r}. Set it to a number of gigabytes, such as 10.") from None
+    with suppress(ValueError):
+        if float(given) >= 0:
+            return float(given) * 1e9
+    raise MammoError(f"$MAMMO_CACHE_GB is {given!r}. Set it to a number of gigabytes, such as 10.")
 
 
 def make_room(folder: Path, needed: int, keep: set[Path]) -> bool:
@@ -157,7 +151,7 @@ def make_room(folder: Path, needed: int, keep: set[Path]) -> bool:
     for path in sorted(files.keys() - keep, key=lambda path: files[path].st_mtime):
         if held + needed <= allowed:
             break
-        with errors_of_cache(folder):
+        with suppress(OSError):  # somebody else's
             path.unlink(missing_ok=True)
-        held -= files[path].st_size
-    return True
+            held -= files[path].st_size
+    return held + needed <= allowed

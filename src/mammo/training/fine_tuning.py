@@ -26,7 +26,7 @@ import pandas as pd
 from tqdm.keras import TqdmCallback
 
 from mammo.core.arguments import check_seed, check_whole, is_number
-from mammo.core.backend import keras, native_precision, released
+from mammo.core.backend import check_precision, keras, native_precision, released
 from mammo.core.cache import cache_folder
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
@@ -37,7 +37,6 @@ from mammo.training.checkpoint import Checkpoint
 from mammo.training.feature_batches import TrainingData
 from mammo.training.feature_cache import FeatureCache, model_digest
 from mammo.training.frozen_backbone import (
-    POLICIES,
     STAGES,
     copy_of_head,
     copy_of_last_stages,
@@ -202,10 +201,8 @@ def _check_settings(learning_rate: float, seed: int, n_augmentations: int, **cou
 
 
 def _precision(wanted: str | None) -> str:
-    precision = wanted or native_precision()
-    if precision not in POLICIES:
-        raise MammoError(f"precision is one of {', '.join(POLICIES)}, not {precision!r}.")
-    print(f"Computing in {precision}{'' if wanted else ', the fastest on this machine'}.")
+    precision = check_precision(wanted) if wanted else native_precision()
+    print(f"Computing in {precision}.")
     return precision
 
 

@@ -10,14 +10,13 @@ every second row and column; only those are handed on. Where all five stages lea
 
 from __future__ import annotations
 
-from mammo.core.backend import keras
+from mammo.core.backend import POLICIES, keras
 from mammo.models.resnet50 import FEATURES, HEAD, PIXEL_LAYERS
 from mammo.models.weights import named_weights, set_named_weights
 
 STAGES = 5
 CUTS = {1: "conv4_block6_out", 2: "conv3_block4_out", 3: "conv2_block3_out", 4: "pool1_pool"}  # stages that learn: cut
 STRIDED = tuple(f"conv{stage}_block1_{branch}_conv" for stage in (3, 4, 5) for branch in (0, 1))
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # weights stay float32
 EXACT = (*PIXEL_LAYERS, *HEAD)  # pixels, and the head, stay float32
 
 
