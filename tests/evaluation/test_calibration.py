@@ -72,10 +72,12 @@ def test_the_fit_is_the_minimum_of_platts_loss():
     assert (fitted.slope, fitted.intercept) == pytest.approx(minimize(loss, [1.0, 0.0]).x, abs=1e-3)
 
 
-def test_one_probability_for_all_images_is_calibrated_to_the_prevalence():
-    fitted = fit_calibration(np.repeat([0, 1], [30, 10]), np.full(40, 0.7))
+@pytest.mark.parametrize("one", [0.7, 0.1, 0.3, 0.123456, 1.0, float(np.float32(0.35123))])
+def test_one_probability_for_all_images_is_calibrated_to_the_prevalence(one):
+    """The spread of equal numbers may be 1e-16: the slope was 1e15."""
+    fitted = fit_calibration(np.repeat([0, 1], [30, 10]), np.full(40, one))
     assert fitted.slope == 1
-    assert fitted(0.7) == pytest.approx(0.25, abs=0.03)
+    assert fitted(one) == pytest.approx(0.25, abs=0.03)
 
 
 @pytest.mark.parametrize(

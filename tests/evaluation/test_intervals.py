@@ -128,3 +128,37 @@ def test_the_jackknife_covers_as_often_as_it_says(patients, at_least):
 def test_two_patients_are_enough_for_a_share():
     wide = share_interval([1, 1, 0, 0], ["a", "a", "b", "b"])
     assert wide == pytest.approx(wilson(0.5, 0.25, 2))
+
+
+@pytest.mark.parametrize("shares", [[1, 1, 0], [1, 0], [1, 1, 1, 0, 0]])
+def test_patients_who_are_all_alike_count_as_patients(shares):
+    """Their variance is rounding, 0 or 1e-34, from which an interval of no length would follow."""
+    for patients in range(2, 40):
+        low, high = share_interval(shares * patients, np.repeat(range(patients), len(shares)))
+        assert (low, high) == pytest.approx(wilson(np.mean(shares), np.nan, patients))
+        assert high - low > 0.1
+
+
+def test_patients_who_are_all_alike_give_an_auc_an_interval():
+    truth, patients = np.repeat([1, 0], 30), np.repeat(range(20), 3)
+    probability = np.concatenate([np.tile([0.9, 0.9, 0.2], 10), np.full(30, 0.5)])
+    for low, high in (
+        auc_interval(truth, probability, patients),
+        jackknife_interval(auc, truth, probability, patients),
+    ):
+        assert high - low > 0.2
+
+
+def test_an_interval_holds_its_own_value():
+    for count in range(2, 200):
+        for share in (0, 1):
+            low, high = share_interval(np.full(count, share), range(count))
+            assert low <= share <= high
+
+
+def test_the_jackknife_is_the_same_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    truth, probability, patients = rng.integers(0, 2, 90), rng.random(90), np.repeat(range(30), 3)
+    whole = jackknife_interval(brier, truth, probability, patients)
+    monkeypatch.setattr(intervals, "AT_ONCE", 200)
+    assert jackknife_interval(brier, truth, probability, patients) == pytest.approx(whole)

@@ -3,11 +3,13 @@ import pytest
 from scipy.stats import norm
 
 import mammo
+from mammo.evaluation.calibration import fit_calibration
 from mammo.evaluation.operating_point import (
     fix_operating_point,
     positive_predictive_value,
     threshold_at_sensitivity,
 )
+from mammo.evaluation.prediction_sets import fit_prediction_sets
 
 
 def test_the_threshold_is_the_highest_with_that_sensitivity():
@@ -24,8 +26,21 @@ def test_the_positive_predictive_value_of_screening():
     assert positive_predictive_value(0.9, 0.9, 0) == 0
     assert np.isnan(positive_predictive_value(0.0, 1.0, 0.006))
     for wrong in (6, "0.05", None):
-        with pytest.raises(mammo.MammoError, match=f"prevalence of {wrong!r} is not a share"):
+        with pytest.raises(
+            mammo.MammoError, match=f"prevalence is a share between 0 and 1, such as 0.006, not {wrong!r}"
+        ):
             positive_predictive_value(0.9, 0.9, wrong)
+    with pytest.raises(mammo.MammoError, match="specificity is a share between 0 and 1"):
+        positive_predictive_value(0.9, 90, 0.006)
+
+
+@pytest.mark.parametrize("probability", [np.arange(50, 80), np.full(30, np.nan), np.full(30, -0.1)])
+def test_what_is_no_probability_gives_no_rule(probability):
+    """Per cent gave an operating point of NaN that held a sensitivity of 90 %."""
+    truth = np.arange(30) % 2
+    for fit in (fix_operating_point, fit_prediction_sets, lambda truth, given, _: fit_calibration(truth, given)):
+        with pytest.raises(mammo.MammoError, match=r"between 0 and 1; divide per cent by 100|a probability that is a"):
+            fit(truth, probability, range(30))
 
 
 @pytest.mark.parametrize("target", [0, -0.1, 1.05, 90, np.nan, "0.9", None])

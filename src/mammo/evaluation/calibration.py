@@ -12,6 +12,7 @@ import numpy as np
 from mammo.core.errors import MammoError
 
 LEAST_SLOPE = 1e-3  # keeps the order of images; a calibrated probability then hardly moves
+ROUNDING = 1e-6  # log-odds that differ by no more are those of one probability
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,11 @@ def fit_calibration(truth, probability) -> Calibration:
 
     truth, probability = np.asarray(truth), np.asarray(probability, np.float64)
     check_scored(truth, probability)
+    check_probabilities(probability)
     positive, negative = (truth == 1).sum(), (truth == 0).sum()
     target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
     odds = log_odds(probability)
-    middle, width = odds.mean(), odds.std()
+    middle, width = odds.mean(), odds.std() if np.ptp(odds) > ROUNDING else 0.0
     slope, at_middle = (LEAST_SLOPE if width else 1.0), log_odds(target.mean())
     if width:  # an image counts as malignant with the weight `target`, and as benign with the rest
         line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=1000)
@@ -91,6 +93,14 @@ def check_scored(truth, probability) -> None:
         raise MammoError("The truth must be 0 (not malignant) or 1 (malignant) for every image; some is neither.")
     if not np.isfinite(probability).all():
         raise MammoError("Every image needs a probability that is a number; some has none (NaN or infinite).")
+
+
+def check_probabilities(probability) -> None:
+    """Raise MammoError where a value is no number from 0 to 1."""
+    probability = np.asarray(probability, np.float64)
+    wrong = probability[~((probability >= 0) & (probability <= 1))]
+    if wrong.size:
+        raise MammoError(f"A probability is {wrong.flat[0]:g}. It must lie between 0 and 1; divide per cent by 100.")
 
 
 def log_odds(probability):

@@ -16,6 +16,8 @@ from scipy.stats import norm, t
 
 Z = float(norm.ppf(0.975))
 GROUPS = 1000  # of patients that the jackknife leaves out, at most
+AT_ONCE = 2_000_000  # weights of images that a metric is given at a time
+TINY = 1e-12
 
 
 def share_interval(right, patients) -> list[float] | None:
@@ -49,11 +51,15 @@ def share_interval(right, patients) -> list[float] | None:
 
 def wilson(share: float, variance: float, patients: int) -> list[float]:
     """Wilson's interval of a share with this variance; it counts as of `patients` where the variance says nothing."""
-    usable = np.isfinite(variance) and variance > 0 and 0 < share < 1
-    effective = share * (1 - share) / variance if usable else patients
+    effective = share * (1 - share) / variance if _tells(share, variance) else patients
     middle = (share + Z**2 / (2 * effective)) / (1 + Z**2 / effective)
     half = Z / (1 + Z**2 / effective) * np.sqrt(share * (1 - share) / effective + Z**2 / (4 * effective**2))
-    return [max(0.0, float(middle - half)), min(1.0, float(middle + half))]
+    return [max(0.0, min(share, float(middle - half))), min(1.0, max(share, float(middle + half)))]  # rounding
+
+
+def _tells(value: float, variance: float) -> bool:
+    """Whether the variance of a value between 0 and 1 is more than rounding: that of equal patients is 0 or 1e-34."""
+    return bool(0 < value < 1 and np.isfinite(variance) and variance > TINY * value * (1 - value))
 
 
 def sum_variance(terms, patients) -> np.ndarray:
@@ -113,7 +119,9 @@ def jackknife_interval(metric, truth, probability, patients, bounded: bool = Tru
     if fewest < 2:
         return None
     count = min(len(names), GROUPS)
-    without = [metric(truth, probability, (patient % count != left)[None].astype(float))[0] for left in range(count)]
+    parts = np.array_split(np.arange(count), -(-count * len(truth) // AT_ONCE))
+    weights = ((patient % count != left[:, None]).astype(float) for left in parts)
+    without = np.concatenate([metric(truth, probability, weight) for weight in weights])
     value = metric(truth, probability, np.ones((1, len(truth))))[0]
     if not np.isfinite([value, *without]).all():
         return None
@@ -130,7 +138,7 @@ def log_odds_interval(value: float, variance: float, patients: int, degrees: flo
     Student's t is that of `degrees` of freedom, else for `patients`, those of the class with fewer. Where the variance
     says nothing, as at a value of 1, it is Wilson's interval for as many patients.
     """
-    if not (0 < value < 1 and variance > 0):
+    if not _tells(value, variance):
         return wilson(value, variance, patients)
     half = t.ppf(0.975, degrees or patients - 1) * np.sqrt(variance) / (value * (1 - value))
     return [float(expit(logit(value) - half)), float(expit(logit(value) + half))]

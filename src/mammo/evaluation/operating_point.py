@@ -14,7 +14,7 @@ import numpy as np
 from mammo.core.arguments import is_number
 from mammo.core.errors import MammoError
 from mammo.core.manifest import class_indices, rows_in_split
-from mammo.evaluation.calibration import Calibration, check_scored, fit_calibration
+from mammo.evaluation.calibration import Calibration, check_probabilities, check_scored, fit_calibration
 from mammo.evaluation.prediction_sets import ROUNDING, PredictionSetLimits, fit_prediction_sets, shifted
 from mammo.evaluation.results import ResultRule
 
@@ -128,6 +128,7 @@ def fix_operating_point(truth, probability, patients, target: float = TARGET_SEN
         raise MammoError("There is no malignant image to fix the operating point on.")
     _, patient = np.unique(np.asarray(patients)[malignant], return_inverse=True)
     probability = np.asarray(probability, np.float64)[malignant]
+    check_probabilities(probability)
     count = patient.max() + 1
     threshold = _highest_that_holds(probability, patient, target)
     enough = threshold is not None
@@ -192,10 +193,11 @@ def positive_predictive_value(sensitivity: float, specificity: float, prevalence
     Raises
     ------
     MammoError
-        Where the prevalence is not between 0 and 1.
+        Where one of them is not between 0 and 1.
     """
-    if not (is_number(prevalence) and 0 <= prevalence <= 1):
-        raise MammoError(f"A prevalence of {prevalence!r} is not a share: give one between 0 and 1, such as 0.006.")
+    for name, share in {"prevalence": prevalence, "sensitivity": sensitivity, "specificity": specificity}.items():
+        if not is_number(share) or not 0 <= share <= 1:
+            raise MammoError(f"{name} is a share between 0 and 1, such as 0.006, not {share!r}.")
     true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     return true / (true + false) if true + false > 0 else float("nan")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammo.evaluation.calibration import check_scored, expit
+from mammo.evaluation.calibration import check_probabilities, check_scored, expit
 from mammo.evaluation.conformal import conformal_limit
 
 COVERAGE = 0.9
@@ -68,6 +68,7 @@ def fit_prediction_sets(truth, probability, patients, coverage: float = COVERAGE
     """
     truth, probability, patients = np.asarray(truth), np.asarray(probability, np.float64), np.asarray(patients)
     check_scored(truth, probability)
+    check_probabilities(probability)
     benign, malignant = truth == 0, truth == 1
     highest, kept = conformal_limit(probability[benign], patients[benign], coverage)
     lowest, found = conformal_limit(-probability[malignant], patients[malignant], coverage)
