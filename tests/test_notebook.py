@@ -189,6 +189,10 @@ def test_artifacts(monkeypatch, tmp_path):
     monkeypatch.delenv("MAMMO_ARTIFACTS")
     (tmp_path / "checkout" / "notebooks").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "checkout" / "notebooks")
+    assert notebook.artifacts() == tmp_path / "checkout" / "notebooks" / "artifacts", (
+        "a folder of this name is no checkout"
+    )
+    (tmp_path / "checkout" / "notebooks" / "01_generate_demo_data.ipynb").touch()
     assert notebook.artifacts() == tmp_path / "checkout" / "artifacts"
     monkeypatch.chdir(tmp_path)
     assert notebook.artifacts() == tmp_path / "artifacts"

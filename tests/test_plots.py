@@ -65,6 +65,19 @@ def test_nothing_cannot_be_drawn(draw, what):
         draw()
 
 
+def test_every_image_needs_a_title():
+    with pytest.raises(mammo.MammoError, match="There are 3 images and 2 titles"):
+        plots.gallery([PICTURE] * 3, list("ab"))
+    with pytest.raises(mammo.MammoError, match="There are 3 images and 1 outlines"):
+        plots.gallery([PICTURE] * 3, list("abc"), outlines=[None])
+
+
+def test_any_number_of_groups_is_drawn():
+    group = {"exponent": [2.0, 2.5], "area": [0.3, 0.4], "histogram": np.full((2, 8), 0.1)}
+    axes = plots.realism({str(number): group for number in range(6)}).axes
+    assert len(axes[1].lines) == 6
+
+
 def words_of(figure):
     return " ".join(text.get_text() for text in figure.findobj(Text))
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import mammo
+
 SAYS = """
 import mammo.core.backend
 from tensorflow.python.util import _pywrap_util_port as built
@@ -55,3 +57,13 @@ def test_the_graphics_card_decides_the_precision(monkeypatch, capabilities, prec
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: capabilities)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda card: {"compute_capability": card})
     assert native_precision() == precision
+
+
+def test_a_precision_that_there_is_not_is_refused(monkeypatch):
+    from mammo.core.backend import native_precision
+
+    monkeypatch.setenv("MAMMO_PRECISION", "fp16")
+    with pytest.raises(mammo.MammoError, match="precision is one of float32, bfloat16, float16, not 'fp16'"):
+        native_precision()
+    monkeypatch.setenv("MAMMO_PRECISION", "float16")
+    assert native_precision() == "float16"

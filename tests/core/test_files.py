@@ -198,6 +198,10 @@ def test_links_are_followed_once_and_those_that_lead_nowhere_are_named(folder, t
     (tmp_path / "store" / "3.dcm").touch()
     (folder / "c").symlink_to(tmp_path / "store")
     (folder / "a" / "back").symlink_to(folder)
+    (folder / "a" / "self.dcm").symlink_to("self.dcm")
+    with pytest.warns(UserWarning, match="1 links .* lead nowhere, first .*a/self"):
+        assert list_files(folder, ".dcm") == [folder / "a/1.dcm", folder / "c/3.dcm"]
+    (folder / "a" / "self.dcm").unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list_files(folder, ".dcm") == [folder / "a/1.dcm", folder / "c/3.dcm"]

@@ -118,6 +118,13 @@ def test_paths_on_disk_are_relative(demo):
     assert pd.read_csv(folder / "manifest.csv").path[0].startswith("images/")
 
 
+@pytest.mark.parametrize("name", ["m.csv.gz", "m.ZIP"])
+def test_a_table_is_not_written_under_the_name_of_an_archive(demo, tmp_path, name):
+    with pytest.raises(mammo.MammoError, match=f"{name}: a manifest is written uncompressed"):
+        mammo.save_manifest(demo, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_numeric_patient_ids_stay_text(tmp_path, demo):
     rows = demo.assign(patient_id=[f"{int(p[-4:]):04d}" for p in demo.patient_id])
     loaded = mammo.load_manifest(mammo.save_manifest(rows, tmp_path / "m.csv"))
@@ -202,6 +209,13 @@ def test_patches_may_be_several_of_an_image_but_not_the_same(demo):
     assert mammo.lesion_patches(lesions, side=100)["patch_size"].tolist() == [100.0, 100.0]
     unnamed = lesions.assign(label=[None, *lesions["label"].iloc[1:]])
     assert len(mammo.lesion_patches(unnamed)) == 1, "what nobody has named is left out"
+    for labels in (["benign", "malignant"], ["malignant", "benign"]):
+        same = pd.concat([lesions.head(1)] * 2).assign(label=labels)
+        assert mammo.lesion_patches(same)["label"].tolist() == ["malignant"], "of two at one position the most severe"
+    with pytest.raises(mammo.MammoError, match="Unknown labels 'cyst'"):
+        mammo.lesion_patches(lesions.assign(label="cyst"))
+    with pytest.raises(mammo.MammoError, match="no column label"):
+        mammo.lesion_patches(lesions.drop(columns="label"))
 
 
 def test_patches_survive_the_csv(demo, tmp_path):

@@ -102,6 +102,8 @@ def test_a_validation_is_taken_from_the_training_patients_and_the_test_stays(dem
         mammo.add_validation_split(owners[owners["split"] == "train"].head(8))
     with pytest.raises(mammo.MammoError, match="no train images"):
         mammo.add_validation_split(owners[owners["split"] == "test"])
+    with pytest.raises(mammo.MammoError, match="has validation images already"):
+        mammo.add_validation_split(table)
 
 
 def test_a_share_that_is_too_small_says_how_many_patients_it_needs(demo):

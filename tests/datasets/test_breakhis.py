@@ -68,6 +68,17 @@ def test_what_is_short_is_counted_and_what_is_strange_named(root):
         breakhis.manifest(root, partial=True)
 
 
+def test_pictures_may_be_links_into_a_store(root, tmp_path):
+    """Twins share one file there, and its name says nothing."""
+    before = breakhis.manifest(root, partial=True)
+    (tmp_path / "store").mkdir()
+    for path in root.rglob("*.png"):
+        path.unlink()
+        path.symlink_to(tmp_path / "store" / "blob")
+    Image.new("RGB", (140, 120), (200, 90, 160)).save(tmp_path / "store" / "blob", "PNG")
+    assert breakhis.manifest(root, partial=True).equals(before)
+
+
 def test_pictures_are_taken_whole_and_in_colour(root):
     table = breakhis.manifest(root, partial=True)
     assert set(table["image_kind"]) == {"micrograph"}

@@ -162,7 +162,7 @@ def test_patients_are_stratified_nested_and_the_same_for_the_same_seed():
         assert abs(sum(labels[patient] == "benign" for patient in drawn[:number]) - 0.3 * number) <= 1
     assert set(download.draw_patients(labels, 300, 1)) != set(drawn)
     assert set(download.draw_patients(labels, None, 0)) == set(labels)
-    for number in (0, 1001, -1):
+    for number in (0, 1001, -1, 2.5, "10"):
         with pytest.raises(mammo.MammoError, match="from 1 to 1,000"):
             download.draw_patients(labels, number, 0)
 

@@ -62,6 +62,14 @@ def test_the_range_of_uncertainty_is_where_the_result_is_uncertain(rule):
     assert rule.results(p).tolist() == [rule.result(each) for each in p]
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_the_range_in_words_promises_no_result_that_cannot_be(rule):
+    found = set(rule.results([0.0, *probabilities(rule), 1.0]))
+    text = rule.range_text(4)
+    assert ("never negative" in text) == ("negative" not in found)
+    assert ("never positive" in text) == ("positive" not in found)
+
+
 def test_the_reason_names_what_disagrees():
     above_benign = ResultRule(0.7, PredictionSetLimits(0.9, benign_up_to=0.3, malignant_from=0.2))
     assert "below the operating point but above the range of benign images" in above_benign.reason(0.345)

@@ -77,6 +77,13 @@ def test_the_next_package_is_used_where_one_is_missing(both, used, monkeypatch):
     assert used == ["openvino", "keras"]
 
 
+def test_an_exported_network_without_its_runtime_says_what_to_install(exported, monkeypatch):
+    for package in ("onnxruntime", "openvino"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(mammo.MammoError, match=r"holds an exported network\. `pip install onnxruntime` or `openvino`"):
+        mammo.load_classifier(exported)
+
+
 @pytest.mark.parametrize("missing", ["onnxruntime", "cache"])
 def test_the_demo_model_is_keras_where_its_network_cannot_be_written(used, monkeypatch, tmp_path, missing):
     (tmp_path / "file").write_text("no folder")

@@ -7,7 +7,7 @@ import pytest
 
 import mammo
 from mammo.data.image_loader import load_images
-from mammo.inference.out_of_distribution import fit_ood_detector, fit_to_features, ood_scores
+from mammo.inference.out_of_distribution import LAYERS, fit_ood_detector, fit_to_features, ood_scores
 from mammo.models.runtimes import ModelOutputs, keras_runtime
 
 pytestmark = pytest.mark.training
@@ -131,3 +131,12 @@ def test_too_few_patients_are_refused(model, for_detector):
     rows = for_detector.assign(patient_id=np.where(for_detector.split == "train", "A", "B"))
     with pytest.raises(mammo.MammoError, match="are of 1 patients, too few"):
         fit_ood_detector(model, rows)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_patient_with_nearly_all_images_is_refused(seed):
+    """One image in the half that is learned from gave limits of NaN, beyond which nothing ever is."""
+    rng = np.random.default_rng(0)
+    features = {name: rng.random((40, 8)).astype(np.float32) for name in LAYERS}
+    with pytest.raises(mammo.MammoError, match="too few for an out-of-distribution detector"):
+        fit_to_features(features, np.array(["A"] * 39 + ["B"]), seed)

@@ -151,6 +151,18 @@ def test_a_save_that_fails_at_the_last_step_restores_the_old_model(saved, model,
     assert (tmp_path / "m" / "model.keras").is_file()
 
 
+def test_ctrl_c_at_the_last_step_restores_the_old_model(saved, model, report, tmp_path, monkeypatch):
+    shutil.copytree(saved, tmp_path / "m")
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mammo.models.saved_model.os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mammo.save_classifier(tmp_path / "m", model, report, seed=7)
+    assert mammo.load_classifier(tmp_path / "m").card.seed == 0
+
+
 def test_the_file_holds_built_in_layers_only(saved):
     with zipfile.ZipFile(saved / "model.keras") as archive:
         config = json.loads(archive.read("config.json"))

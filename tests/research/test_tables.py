@@ -1,5 +1,7 @@
 """Rows of subgroups and of differences."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,6 +90,15 @@ def test_the_table_has_a_row_for_it(scores, tmp_path, capsys):
     assert results.rows[-1]["of"] == "machine, from images that are not malignant"
     assert results.rows[-1]["cases"] == 48
     assert "from images that are not malignant" in capsys.readouterr().out
+
+
+def test_a_table_that_cannot_be_written_is_said(scores, tmp_path, monkeypatch):
+    def full(path, write):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mammo.research.tables.write_atomically", full)
+    with pytest.raises(mammo.MammoError, match="No space left"):
+        Results(TABLE, None, False, tmp_path / "table.csv").add(scores["none"], "2 x 2", "noise", "linear")
 
 
 def test_recognising_a_value_is_measured_where_there_are_patients_enough():

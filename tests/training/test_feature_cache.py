@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -197,8 +198,24 @@ def test_another_process_may_make_room_at_the_same_time(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again[range(8)], EXPECTED)
 
 
-def test_a_limit_that_is_no_number_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAMMO_CACHE_GB", "10GB")
+def test_what_cannot_be_deleted_stays_and_is_counted(tmp_path, monkeypatch):
+    """Somebody else's file must not end a training."""
+    monkeypatch.setenv("MAMMO_CACHE_GB", str(1.5 * 8 * 12 / 1e9))
+    data = FeatureCache(network(), Source(), tmp_path)
+    data.compute("test")
+
+    def refused(path, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert not make_room(tmp_path, 100, set())
+    assert make_room(tmp_path, 1, set())
+    assert all(path.is_file() for path in data.paths)
+
+
+@pytest.mark.parametrize("limit", ["10GB", "nan", "-1"])
+def test_a_limit_that_is_no_number_is_refused(tmp_path, monkeypatch, limit):
+    monkeypatch.setenv("MAMMO_CACHE_GB", limit)
     with pytest.raises(mammo.MammoError, match="a number of gigabytes"):
         make_room(tmp_path, 100, set())
 
