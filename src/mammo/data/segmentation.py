@@ -45,8 +45,9 @@ def segment_breast(image: np.ndarray) -> tuple[np.ndarray, float]:
         bright = (small > threshold) & ~borders
         solid = ndimage.binary_opening(bright, iterations=max(2, small.shape[0] // 64))
         regions, count = ndimage.label(solid)
-        sizes = np.sort(np.bincount(regions.ravel(), minlength=2)[1:])
-        largest = regions == 1 + int(np.bincount(regions.ravel(), minlength=2)[1:].argmax())
+        sizes = np.bincount(regions.ravel(), minlength=2)[1:]
+        largest = regions == 1 + sizes.argmax()
+        sizes.sort()
         is_label = count > 0 and (reduced[largest] > WHITE * reduced.max()).mean() > WHITE
         if not is_label and (sizes[-1] >= MIN_SHARE * small.size or bright.mean() > MIN_SHARE):
             break

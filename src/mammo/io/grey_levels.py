@@ -5,6 +5,8 @@ Modality LUT or rescale -> VOI LUT or window. Polarity follows in `dicom`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mammo.io.header import items, number, numbers, text, value, with_sign
@@ -61,8 +63,7 @@ def _shown(header, levels: np.ndarray, sample, counted: np.ndarray, bits: int, n
         tables = []
     values = tables[0][0] if tables else levels if (slope, intercept) == (1, 0) else levels * slope + intercept
     unusable = 0
-    for show in _windows(header, notes):
-        shown = show(values)
+    for shown in _windows(header, values, notes):
         if shown is not None and _shows_something(shown.ravel()[sample]):
             if unusable:
                 notes.append(FURTHER_WINDOW)
@@ -92,14 +93,14 @@ def _rescale(header, notes: list[str]) -> tuple[float, float]:
     return slope or 1, number(header, "RescaleIntercept", 0, notes)
 
 
-def _windows(header, notes: list[str]):
-    """Functions from values to float32 in [0, 1], or to None where a window cannot be applied: tables, then windows."""
+def _windows(header, values: np.ndarray, notes: list[str]) -> Iterator[np.ndarray | None]:
+    """float32 in [0, 1] through each table, then each window; None where one cannot be applied."""
     for item in items(header, "VOILUTSequence"):
-        yield lambda values, item=item: _through_table(header, item, values, notes)
+        yield _through_table(header, item, values, notes)
     centres, widths = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
     function = text(header, "VOILUTFunction") or "LINEAR"
     for centre, width in zip(centres, widths, strict=False):
-        yield lambda values, centre=centre, width=width: _windowed(values, centre, width, function)
+        yield _windowed(values, centre, width, function)
 
 
 def _windowed(values: np.ndarray, centre: float | None, width: float | None, function: str) -> np.ndarray | None:
