@@ -22,16 +22,18 @@ SEAM, LEAST_SEAM = 3, 0.02  # times the usual difference between columns; of the
 def breast_mask(image: np.ndarray) -> np.ndarray:
     """bool (height, width): the breast with its pectoral muscle, without labels and film borders.
 
-    Otsu's threshold (IEEE Trans. SMC 9, 1979) on the square root of the smoothed image tolerates a
-    background that is not 0; an opening cuts off what is thin; the largest region that is left is the breast.
-    Where only a label is above the threshold, or a label is the largest region, it is dimmed to the threshold and the
-    rest is tried.
+    Raises MammoError where nothing looks like a breast.
     """
     return segment_breast(image)[0]
 
 
 def segment_breast(image: np.ndarray) -> tuple[np.ndarray, float]:
     """The breast's mask, and the size of the second largest bright region, relative to the breast's.
+
+    Otsu's threshold (IEEE Trans. SMC 9, 1979) on the square root of the smoothed image tolerates a
+    background that is not 0; an opening cuts off what is thin; the largest region that is left is the breast.
+    Where only a label is above the threshold, or a label is the largest region, it is dimmed to the threshold and the
+    rest is tried.
 
     Raises MammoError where nothing looks like a breast.
     """

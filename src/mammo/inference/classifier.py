@@ -156,7 +156,7 @@ class Classifier:
 
         `paths` are the files; one path alone is taken as a list of one.
         The rule is `mammo.combine_views`': the mean of the log-odds in a breast, the higher breast for the patient.
-        Raises MammoError where a file does not say which breast it shows: only DICOM files can.
+        Raises MammoError where a file does not say which breast it shows: only DICOM files and films of DDSM can.
         """
         import pandas as pd  # takes as much time and memory as a prediction; only tables need it
 

@@ -47,10 +47,13 @@ class Mammogram:
     inverted: bool = False
     """True where the file stored dense tissue dark (MONOCHROME1) and was turned round."""
     view: str | None = None
+    """`"CC"`, `"MLO"` or another word of DICOM's."""
     laterality: str | None = None
+    """`"L"` or `"R"`."""
     chest_wall: str | None = None
     """The side of the image, `"left"` or `"right"`, where the header says the chest wall is."""
     pixel_spacing_mm: tuple[float, float] | None = None
+    """Millimetres between rows, and between columns."""
     warnings: tuple[str, ...] = ()
     synthetic: bool = False
     """True where the file says that this package drew it."""
@@ -77,7 +80,8 @@ def scale_to_unit(pixels: np.ndarray, low: float | None = None, high: float | No
 
     12-bit data in a 16-bit file would come out black if divided by 65,535, so whole numbers are divided
     by the full scale of the bits that occur (8, 10, 12, 14 or 16). Signed values are shifted to start at
-    0; fractions that leave [0, 1] are stretched between their lowest and highest value, and count as 32 bits.
+    0; fractions that leave [0, 1], or stay below 0.01, are stretched between their lowest and highest value, and count
+    as 32 bits.
     `low` and `high` are the lowest and highest value that count; what is beyond becomes 0 or 1.
     """
     values = np.asarray(pixels)
