@@ -50,8 +50,8 @@ class FeatureCache:
         self.kept = make_room(folder, needed, there)
         if not self.kept:
             print(
-                f"What is frozen takes {needed / 1e9:.1f} GB, more than there is room for in {folder} (the disk, or the "
-                f"{limit() / 1e9:g} GB of $MAMMO_CACHE_GB): it is computed again whenever it is needed."
+                f"What is frozen takes {needed / 1e9:.1f} GB, more than there is room for in {folder} (the disk, or "
+                f"the {limit() / 1e9:g} GB of $MAMMO_CACHE_GB): it is computed again whenever it is needed."
             )
 
     def __len__(self) -> int:
