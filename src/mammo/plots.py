@@ -34,10 +34,7 @@ def close() -> None:
 
 
 def save_figure(figure: Figure, path) -> Path:
-    """Write a figure as PNG, PDF or SVG, as the name ends, whole or not at all.
-
-    Raises MammoError for another ending, and where it cannot be written.
-    """
+    """Write a figure, whole or not at all, as its name ends; raises MammoError unless that is .png, .pdf or .svg."""
     path = as_path(path)
     ending = path.suffix[1:].lower()
     if ending not in ("png", "pdf", "svg"):

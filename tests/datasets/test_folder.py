@@ -80,9 +80,7 @@ def test_label_folders_may_have_capitals_and_other_places_are_named(mine, tmp_pa
     for name in ("unknown/a.png", "unknown/old/b.dcm", "c.png", "notes.txt", "papers/d.txt"):
         (mine / name).parent.mkdir(parents=True, exist_ok=True)
         (mine / name).touch()
-    with pytest.warns(
-        UserWarning, match=r"mine: 2 places .* no row, .*: beside the sub-folders \(1\), unknown \(2\)\.$"
-    ):
+    with pytest.warns(UserWarning, match=r"2 places .* no row, .*: beside the sub-folders \(1\), unknown \(2\)\.$"):
         table = folder.manifest(mine, r"(S\d+-\d+)_")
     pd.testing.assert_frame_equal(table.drop(columns="path"), before.drop(columns="path"))
     assert "Benign" in table["path"][0]

@@ -51,10 +51,7 @@ def grad_cam(model, x: np.ndarray) -> np.ndarray:
     check_model(model)
     if getattr(x, "shape", None) != model.input_shape[1:]:
         given = getattr(x, "shape", type(x).__name__)
-        raise MammoError(
-            f"x is one input of the shape {model.input_shape[1:]}, such as classifier.prepare(path).model_input, not "
-            f"{given}."
-        )
+        raise MammoError(f"x is one model input, an array of the shape {model.input_shape[1:]}, not {given}.")
     cells = keras.Model(model.input, evidence(model))(x[None], training=False)
     return heatmap(np.asarray(cells)[0], x.shape[:2])
 
