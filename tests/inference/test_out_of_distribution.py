@@ -68,6 +68,13 @@ def test_too_few_images_are_refused(model, demo):
         fit_ood_detector(model, demo)
 
 
+def test_another_model_is_refused(for_detector):
+    other = keras.Sequential([keras.Input((64, 64, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    for wrong, message in ((other, "not a model of mammo.build_model"), (None, "Keras model is needed")):
+        with pytest.raises(mammo.MammoError, match=message):
+            mammo.fit_ood_detector(wrong, for_detector)
+
+
 def test_a_classifier_with_a_detector(model, report, for_detector, ood_detector, tmp_path, write_png):
     folder = tmp_path / "model"
     card = mammo.save_classifier(folder, model, report, ood_detector=ood_detector)
@@ -132,10 +139,3 @@ def test_too_few_patients_are_refused(model, for_detector):
     rows = for_detector.assign(patient_id=np.where(for_detector.split == "train", "A", "B"))
     with pytest.raises(mammo.MammoError, match="are of 1 patients, too few"):
         fit_ood_detector(model, rows)
-
-
-def test_another_model_is_refused(for_detector):
-    other = keras.Sequential([keras.Input((64, 64, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    for wrong, message in ((other, "not a model of mammo.build_model"), (None, "Keras model is needed")):
-        with pytest.raises(mammo.MammoError, match=message):
-            mammo.fit_ood_detector(wrong, for_detector)
