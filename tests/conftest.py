@@ -3,6 +3,9 @@
 Of several processes (pytest-xdist) each has folders and fixtures of its own.
 """
 
+import builtins
+import errno
+import io
 import os
 import shutil
 import subprocess
@@ -120,6 +123,31 @@ def exporting(saved, tmp_path_factory):
 def exported(exporting):
     """A folder that holds only what answers without TensorFlow."""
     return exporting[0]
+
+
+@pytest.fixture
+def lock(monkeypatch):
+    """Makes a file or folder one that may not be read, also for root."""
+
+    def lock(locked):
+        locked = os.fspath(locked)
+
+        def refusing(module, name):
+            function = getattr(module, name)
+
+            def run(path=".", *arguments, **options):
+                text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+                # the folder itself can still be seen, by what lies above
+                if text.startswith(f"{locked}{os.sep}") or (text == locked and name != "stat"):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), text)
+                return function(path, *arguments, **options)
+
+            monkeypatch.setattr(module, name, run)
+
+        for module, name in ((os, "stat"), (os, "scandir"), (os, "listdir"), (io, "open"), (builtins, "open")):
+            refusing(module, name)
+
+    return lock
 
 
 @pytest.fixture

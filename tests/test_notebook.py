@@ -198,6 +198,14 @@ def test_artifacts(monkeypatch, tmp_path):
     assert notebook.artifacts() == tmp_path / "artifacts"
 
 
+def test_artifacts_that_cannot_be_written_are_said(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/folder"):
+        monkeypatch.setenv("MAMMO_ARTIFACTS", str(tmp_path / place))
+        with pytest.raises(mammo.MammoError, match=rf"{place} cannot be written \(.*\)\. Set \$MAMMO_ARTIFACTS"):
+            notebook.artifacts()
+
+
 def test_artifacts_in_google_drive(colab, monkeypatch, tmp_path, saved):
     monkeypatch.setattr(notebook, "DRIVE", tmp_path / "drive")
     folder = notebook.artifacts(drive=True)
@@ -224,6 +232,13 @@ def test_a_drive_that_is_not_there_is_said(colab, monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "google.colab")
     with pytest.raises(mammo.MammoError, match="in Colab only"):
         notebook.artifacts(drive=True)
+
+
+def test_a_data_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch, lock):
+    monkeypatch.setenv("MAMMO_DATA", str(tmp_path))
+    lock(tmp_path)
+    with pytest.raises(mammo.MammoError, match="all-mias may not be read"):
+        mammo.notebook.data_folder("all-mias")
 
 
 def test_a_published_data_set_is_found_where_mammo_data_says(tmp_path, monkeypatch, capsys):

@@ -45,11 +45,33 @@ def test_every_figure_is_drawn_and_saved_whole(name, tmp_path):
 
 
 def test_a_figure_that_cannot_be_written_is_said(tmp_path):
-    (tmp_path / "figures").mkdir()
-    with pytest.raises(mammo.MammoError, match=r"figures cannot be written \(Is a directory\)"):
-        plots.save_figure(FIGURES["roc"](), tmp_path / "figures")
-    assert [path.name for path in tmp_path.iterdir()] == ["figures"]
+    (tmp_path / "figures.png").mkdir()
+    with pytest.raises(mammo.MammoError, match=r"figures.png cannot be written \(Is a directory\)"):
+        plots.save_figure(FIGURES["roc"](), tmp_path / "figures.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.png"]
+    for name in ("a.jpg", "a", "a.docx", "bad\0.png"):
+        with pytest.raises(mammo.MammoError, match=r"ends in \.png, \.pdf or \.svg|is no name of a file"):
+            plots.save_figure(FIGURES["roc"](), f"{tmp_path}/{name}")
     plots.close()
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.PNG", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])
+def test_a_figure_is_what_its_name_says(name, begins, tmp_path):
+    assert plots.save_figure(FIGURES["roc"](), tmp_path / name).read_bytes().startswith(begins)
+    plots.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": PICTURE, "titles": range(40)}, "Put one alone in a list"),
+        ({"images": [PICTURE[0]], "titles": "a"}, "Put one alone in a list"),
+        ({"images": [PICTURE], "titles": "a", "columns": 0}, "columns is a whole number of at least 1, not 0"),
+    ],
+)
+def test_what_is_no_gallery_is_refused(options, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        plots.gallery(**options)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from mammo import plots
 from mammo.core.errors import MammoError, short_reason
-from mammo.core.files import as_path, fitting_name
+from mammo.core.files import as_path, errors_of_reading, errors_of_writing, fitting_name
 from mammo.evaluation.operating_point import SCREENING_PREVALENCE
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def artifacts(drive: bool = False) -> Path:
     """The folder that the notebooks write to: `MAMMO_ARTIFACTS`, or `artifacts` at the top of the checkout.
 
     Outside a checkout (Colab) it is `artifacts` in the working directory. With `drive` it is `mammo` in the user's
-    Google Drive, which Colab asks to mount; raises MammoError where that cannot be had.
+    Google Drive, which Colab asks to mount; raises MammoError where that cannot be had, or the folder not be made.
     """
     if drive:
         return _drive_folder()
@@ -45,7 +45,8 @@ def artifacts(drive: bool = False) -> Path:
     first = Path("notebooks", "01_generate_demo_data.ipynb")
     top = next((folder for folder in (here, *here.parents) if (folder / first).is_file()), here)
     folder = as_path(chosen) if chosen else top / "artifacts"
-    folder.mkdir(parents=True, exist_ok=True)
+    with errors_of_writing(folder, "Set $MAMMO_ARTIFACTS to a folder that can."):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -67,6 +68,7 @@ def _drive_folder() -> Path:
     return folder
 
 
+@errors_of_reading()
 def data_folder(name: str) -> Path | None:
     """The folder `name` in the one that `MAMMO_DATA` names: a data set as its owner gives it out.
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from mammo.core.arguments import check_whole
 from mammo.core.errors import MammoError
 from mammo.core.files import as_path, errors_of_writing, write_atomically
 
@@ -33,10 +34,13 @@ def close() -> None:
 
 
 def save_figure(figure: Figure, path) -> Path:
-    """Write a figure as PNG, whole or not at all; raises MammoError where it cannot be written."""
+    """Write a figure, whole or not at all, as its name ends; raises MammoError unless that is .png, .pdf or .svg."""
     path = as_path(path)
+    ending = path.suffix[1:].lower()
+    if ending not in ("png", "pdf", "svg"):
+        raise MammoError(f"A figure cannot be written as {path.name}. Give it a name that ends in .png, .pdf or .svg.")
     with errors_of_writing(path, "Choose another name or folder."):
-        write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=120, bbox_inches="tight"))
+        write_atomically(path, lambda part: figure.savefig(part, format=ending, dpi=120, bbox_inches="tight"))
     return path
 
 
@@ -77,6 +81,10 @@ def gallery(images, titles, outlines=None, columns: int = 4, heatmaps=None) -> F
     `outlines` are masks to be drawn, or None; `heatmaps` are of the images' sizes, in [0, 1].
     """
     _check_some(images, "images")
+    check_whole("columns", columns)
+    images = [np.asarray(image) for image in images]
+    if any(image.ndim not in (2, 3) for image in images):
+        raise MammoError("images is a list of arrays, (height, width) or (height, width, 3). Put one alone in a list.")
     outlines, heatmaps = (given if given is not None else [None] * len(images) for given in (outlines, heatmaps))
     for name, given in {"titles": titles, "outlines": outlines, "heatmaps": heatmaps}.items():
         if len(given) != len(images):

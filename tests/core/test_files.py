@@ -90,6 +90,8 @@ def test_what_is_no_path_is_refused(monkeypatch):
     for wrong in (None, 3, b"a.dcm", ["a.dcm"]):
         with pytest.raises(mammo.MammoError, match=f"{type(wrong).__name__} is no path"):
             as_path(wrong)
+    with pytest.raises(mammo.MammoError, match=r"'a.x00\.png' is no name of a file"):
+        as_path("a\0.png")
     monkeypatch.setattr("os.path.expanduser", str)  # as in an account without a home folder
     with pytest.raises(mammo.MammoError, match="no home folder"):
         as_path("~/films")

@@ -7,7 +7,8 @@ import pytest
 from manifests import table
 
 import mammo
-from mammo.core.manifest import class_indices, patches_of, patient_ids, rows_in_split
+from mammo.core.manifest import class_indices, image_kind, patches_of, patient_ids, rows_in_split
+from mammo.data.image_loader import ImageLoader
 
 
 def test_a_leaking_patient_raises_everywhere(tmp_path):
@@ -180,10 +181,10 @@ def test_what_the_disk_refuses_is_said(demo, tmp_path, monkeypatch):
         mammo.save_manifest(demo, tmp_path / "file" / "m.csv")
 
     def refused(*given, **options):
-        raise PermissionError(13, "Permission denied")
+        raise PermissionError(13, "Permission denied", str(tmp_path / "file"))
 
     monkeypatch.setattr(pd, "read_csv", refused)
-    with pytest.raises(mammo.MammoError, match=r"cannot be opened \(Permission denied\)"):
+    with pytest.raises(mammo.MammoError, match=r"file may not be read \(Permission denied\)"):
         mammo.load_manifest(tmp_path / "file")
 
 
@@ -298,6 +299,45 @@ def test_categorical_columns_are_words(demo, tmp_path):
     assert mammo.load_manifest(path)["path"].tolist() == demo["path"].tolist()
     scored = rows.assign(probability=0.5)
     assert len(mammo.combine_views(scored, "breast")) == 2 * demo["patient_id"].nunique()
+
+
+def test_a_folder_that_may_not_be_read_is_said(demo, lock):
+    lock(Path(demo["path"][0]).parents[1])
+    with pytest.raises(mammo.MammoError, match=r"manifest\.csv may not be read"):
+        mammo.load_manifest(Path(demo["path"][0]).parents[1] / "manifest.csv")
+
+
+@pytest.mark.parametrize("given", ["a folder", None, [1, 2], {"path": ["a"]}])
+@pytest.mark.parametrize(
+    "function",
+    [
+        mammo.check_manifest,
+        mammo.evaluate,
+        mammo.subgroup_metrics,
+        mammo.find_duplicates,
+        mammo.split_by_patient,
+        mammo.add_validation_split,
+        mammo.lesion_patches,
+        mammo.combine_views,
+        lambda given: mammo.compare_models(given, given),
+        lambda given: mammo.save_manifest(given, table()),
+        lambda given: ImageLoader(given, (64, 64)),
+    ],
+)
+def test_what_is_no_table_is_refused(function, given):
+    with pytest.raises(mammo.MammoError, match=f"^{type(given).__name__} is no table. Give"):
+        function(given)
+
+
+@pytest.mark.parametrize("kinds", [[None, None], [None, "mammogram"]])
+def test_images_without_a_kind_are_mammograms_also_in_a_categorical_column(kinds):
+    rows = pd.DataFrame({"image_kind": pd.Categorical(kinds)})
+    assert image_kind(rows) == "mammogram"
+
+
+def test_lesions_that_have_masks_can_be_located():
+    with pytest.raises(mammo.MammoError, match=r"no column x, y, radius: nobody.*locate=True\) does, from their masks"):
+        mammo.lesion_patches(table().assign(mask_path="mask.png"))
 
 
 def test_a_link_in_the_table_keeps_its_name(demo, tmp_path):

@@ -72,6 +72,12 @@ def test_a_pair_differs_in_a_quarter_of_the_bits_at_most(films, monkeypatch, bit
     assert len(mammo.find_duplicates(films[:2])) == found
 
 
+@pytest.mark.parametrize("near", ["0.25", None, np.nan, -1, 25])
+def test_what_is_no_share_of_the_bits_is_refused(films, near):
+    with pytest.raises(mammo.MammoError, match=r"near is a share from 0 to 1, such as 0\.25, not"):
+        mammo.find_duplicates(films[:2], near=near)
+
+
 def test_blocks_find_what_every_pair_compared_finds(monkeypatch):
     rng = np.random.default_rng(0)
     bits = rng.random((50, 100)) < 0.5

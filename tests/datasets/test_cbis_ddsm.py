@@ -310,3 +310,10 @@ def test_in_part_a_table_may_be_missing(tcia):
         path.unlink()
     table = cbis_ddsm.manifest(tcia, partial=True)  # by the tables of this package
     assert set(table["film"]) == {"P_00001_L_CC", "P_00173_R_CC", "P_00007_L_CC"}, "P_00041_R_CC is no real film"
+
+
+def test_a_folder_that_may_not_be_read_is_said(tcia, lock):
+    lock(tcia)
+    for reader in (cbis_ddsm.manifest, cbis_ddsm.lesions, cbis_ddsm.download):
+        with pytest.raises(mammo.MammoError, match=r"_set\.csv may not be read \(Permission denied\)"):
+            reader(tcia)

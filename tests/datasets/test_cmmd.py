@@ -111,3 +111,20 @@ def test_a_file_that_does_not_say_its_breast_is_named_as_such(root, monkeypatch)
     assert "header does not say which breast they show: CMMD/D1-0002/study/1-9.dcm" in said
     assert "cannot be read: CMMD/D1-0001/broken.dcm" in said
     assert "1-9.dcm" not in said.split("header does not say")[0], "nobody says that it has no row"
+
+
+def test_sides_may_be_written_in_full_and_another_word_is_named(root):
+    table = root / "CMMD_clinicaldata_revision.xlsx"
+    TABLE.assign(LeftRight=["Right", "l", "LEFT", "r"]).to_excel(table, index=False)
+    with pytest.warns(UserWarning, match="no row for the breast"):
+        assert cmmd.manifest(root)["laterality"].tolist() == ["R", "R", "L", "L", "R", "R", "L", "L"]
+    TABLE.assign(LeftRight=["R", "links", "L", "R"]).to_excel(table, index=False)
+    with pytest.raises(mammo.MammoError, match=r"revision\.xlsx says LINKS; known are LEFT, RIGHT, L, R"):
+        cmmd.manifest(root)
+
+
+def test_a_folder_that_may_not_be_read_is_said(root, lock):
+    lock(root)
+    for reader in (cmmd.manifest, cmmd.download):
+        with pytest.raises(mammo.MammoError, match=r"revision\.xlsx may not be read \(Permission denied\)"):
+            reader(root)

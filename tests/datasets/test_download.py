@@ -165,6 +165,9 @@ def test_patients_are_stratified_nested_and_the_same_for_the_same_seed():
     for number in (0, 1001, -1, 2.5, "10"):
         with pytest.raises(mammo.MammoError, match="from 1 to 1,000"):
             download.draw_patients(labels, number, 0)
+    for seed in ("a", -1, None, 2.5):
+        with pytest.raises(mammo.MammoError, match="seed is a whole number"):
+            download.draw_patients(labels, 3, seed)
 
 
 def test_a_download_of_cmmd_is_read_and_not_fetched_twice(three, tmp_path, expected, capsys, monkeypatch):
@@ -239,6 +242,12 @@ def test_too_much_is_refused_with_the_number(three, tmp_path, monkeypatch):
         cmmd.download(tmp_path / "a", max_gb=None)
     assert not (tmp_path / "a").exists()
     assert not three.files
+
+
+@pytest.mark.parametrize("max_gb", ["10", -1, float("nan")])
+def test_a_limit_that_is_no_number_is_refused(tmp_path, max_gb):
+    with pytest.raises(mammo.MammoError, match="max_gb is a positive number, or None"):
+        cmmd.download(tmp_path / "a", patients=3, max_gb=max_gb)
 
 
 def test_a_disk_that_fills_up_is_said_and_nothing_is_left(three, tmp_path, expected, monkeypatch):

@@ -29,7 +29,12 @@ def test_a_folder_becomes_a_manifest_that_can_be_split(mine, demo):
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [(r"patient(\d+)", "finds no patient in"), (r"S\d+", "has no group"), (r"(S", "no regular expression")],
+    [
+        (r"patient(\d+)", "finds no patient in"),
+        (r"S\d+", "has no group"),
+        (r"(S", "no regular expression"),
+        (None, "no regular"),
+    ],
 )
 def test_patients_are_not_guessed(mine, pattern, message):
     with pytest.raises(mammo.MammoError, match=message):
@@ -66,3 +71,31 @@ def test_every_format_that_is_read_is_taken_and_the_source_has_a_name(mine, monk
     table = folder.manifest(".", patient_pattern=r"(S\d+-\d+)_")
     assert "S9-9" in set(table.patient_id)
     assert set(table.source) == {"mine"}
+
+
+def test_label_folders_may_have_capitals_and_other_places_are_named(mine, tmp_path):
+    before = folder.manifest(mine, r"(S\d+-\d+)_")
+    for label in ("benign", "malignant", "normal"):
+        (mine / label).rename(mine / label.capitalize())
+    for name in ("unknown/a.png", "unknown/old/b.dcm", "c.png", "notes.txt", "papers/d.txt"):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).touch()
+    with pytest.warns(UserWarning, match=r"2 places .* no row, .*: beside the sub-folders \(1\), unknown \(2\)\.$"):
+        table = folder.manifest(mine, r"(S\d+-\d+)_")
+    pd.testing.assert_frame_equal(table.drop(columns="path"), before.drop(columns="path"))
+    assert "Benign" in table["path"][0]
+
+
+def test_the_folders_that_are_there_are_named(mine):
+    (mine / "benign").rename(mine / "begnin")
+    with pytest.raises(mammo.MammoError, match=r"no sub-folder benign with files; .* are: begnin, malignant, normal"):
+        folder.manifest(mine, r"(S\d+-\d+)_")
+    with pytest.raises(mammo.MammoError, match="does not exist"):
+        folder.manifest(mine / "none", r"(S\d+-\d+)_")
+
+
+@pytest.mark.parametrize("place", ["", "benign"])
+def test_a_folder_that_may_not_be_read_is_said(mine, lock, place):
+    lock(mine / place)
+    with pytest.raises(mammo.MammoError, match=rf"{place} cannot be opened \(Permission denied\)"):
+        folder.manifest(mine, r"(S\d+-\d+)_")

@@ -231,3 +231,21 @@ def test_boxes_must_be_numbers_and_lie_in_their_image(own):
     (own / "lesion_boxes.csv").write_text(BOXES.replace("10.5,20.0,30.5,60.0", "1000,2000,1200,2200"))
     with pytest.warns(UserWarning, match=r"boxes outside them.*images/a\.webp"):
         assert inbreast.lesions(own)[["x", "x1"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("place", ["", "INbreast.csv", "AllDICOMs", "AllXML"])
+def test_what_may_not_be_read_is_said(release, lock, place):
+    lock(release / place)
+    for reader in (inbreast.manifest, inbreast.lesions):
+        with pytest.raises(
+            mammo.MammoError, match=rf"{place}.*(may not be read|cannot be opened) \(Permission denied\)"
+        ):
+            reader(release)
+
+
+def test_an_image_with_two_rows_is_named(own, release):
+    for root, name, text, line in ((own, "labels.csv", OWN, 1), (release, "INbreast.csv", TABLE, 3)):
+        (root / name).write_text(text + text.splitlines()[line] + "\n")
+        for reader in (inbreast.manifest, inbreast.lesions):
+            with pytest.raises(mammo.MammoError, match=r"has 1 images twice, first (images/a\.webp|22613650)\. Remove"):
+                reader(root)

@@ -106,3 +106,10 @@ def test_masks_of_another_size_are_scaled_and_of_another_aspect_are_no_place(roo
         mini_ddsm.lesions(root, locate=True)
     with pytest.warns(UserWarning, match=rf"empty or missing.*{unreadable.name}"):
         assert mini_ddsm.lesions(root, partial=True, locate=True)["x"].isna().sum() == 2
+
+
+def test_a_folder_that_may_not_be_read_is_said(root, lock):
+    lock(root)
+    for reader in (mini_ddsm.manifest, mini_ddsm.lesions):
+        with pytest.raises(mammo.MammoError, match=r"(csv|xlsx) may not be read \(Permission denied\)"):
+            reader(root)

@@ -118,3 +118,11 @@ def test_circles_are_scaled_to_a_square_copy_and_to_no_other(root):
     assert lesions.loc[0, ["x", "y", "radius"]].tolist() == pytest.approx([267.2, 299.2, 98.5], abs=0.1)
     assert lesions.loc[1:, "x"].isna().all()
     assert lesions["label"].equals(expected["label"])
+
+
+@pytest.mark.parametrize("place", ["", "Info.txt"])
+def test_what_may_not_be_read_is_said(root, lock, place):
+    lock(root / place)
+    for reader in (mini_mias.manifest, mini_mias.lesions):
+        with pytest.raises(mammo.MammoError, match=rf"{place} may not be read \(Permission denied\)"):
+            reader(root)

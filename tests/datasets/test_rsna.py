@@ -143,3 +143,10 @@ def test_a_table_with_zeros_in_its_text_is_refused(root):
     (root / "train.csv").write_bytes(TABLE.encode().replace(b"10130,", b"10\x00130,"))
     with pytest.raises(mammo.MammoError, match="holds zeros in its text"):
         rsna.manifest(root)
+
+
+@pytest.mark.parametrize("place", ["", "train.csv", "train_images", "train_images/10006"])
+def test_what_may_not_be_read_is_said(root, lock, place):
+    lock(root / place)
+    with pytest.raises(mammo.MammoError, match=rf"{place}.*(may not be read|cannot be opened) \(Permission denied\)"):
+        rsna.manifest(root)

@@ -125,3 +125,10 @@ def test_without_the_table_of_findings_there_are_no_boxes(root):
         table = vindr_mammo.manifest(root, partial=True)
     assert table["lesions"].tolist() == [0] * 5
     assert table["label"][2] == "malignant"
+
+
+def test_a_folder_that_may_not_be_read_is_said(root, lock):
+    lock(root)
+    for reader in (vindr_mammo.manifest, vindr_mammo.lesions):
+        with pytest.raises(mammo.MammoError, match=r"(csv|xlsx) may not be read \(Permission denied\)"):
+            reader(root)

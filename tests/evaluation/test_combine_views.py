@@ -15,7 +15,7 @@ def views():
             ("B", "L", "CC", "benign", 0.1),
         ],
         columns=["patient_id", "laterality", "view", "label", "probability"],
-    ).assign(path="", split="test", source="synthetic")
+    ).assign(path=list("abcd"), split="test", source="synthetic", x=[1, 2, 3, 4])
 
 
 def test_views_are_combined_to_breasts_and_breasts_to_patients():
@@ -76,3 +76,45 @@ def test_what_is_no_probability_is_refused(probability):
     for table in (views().assign(probability=probability), views().drop(columns="probability")):
         with pytest.raises(mammo.MammoError, match="column probability"):
             combine_views(table, "breast")
+
+
+def test_all_columns_are_those_of_the_image_with_the_gravest_label():
+    table = views().assign(label=["normal", "benign", "malignant", "benign"])
+    breasts = combine_views(table, "breast")
+    assert breasts[["patient_id", "laterality"]].agg("".join, axis=1).tolist() == ["AL", "AR", "BL"], "in their order"
+    assert (breasts["path"].tolist(), breasts["x"].tolist()) == (["b", "c", "d"], [2, 3, 4])
+    patients = combine_views(table)
+    assert (patients["path"].tolist(), patients["x"].tolist()) == (["c", "d"], [3, 4])
+    assert combine_views(table[::-1], "breast")["path"].tolist() == ["d", "c", "b"], "not the alphabet's"
+    assert set(table) - set(breasts) == {"view"}
+    assert set(table) - set(patients) == {"view", "laterality"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: t.assign(label=t["label"].str.upper()),
+            "Unknown labels 'BENIGN', 'MALIGNANT', 'NORMAL'; use benign",
+        ),
+        (lambda t: t.assign(label=t["label"] == "malignant"), "Unknown labels False, True"),
+        (lambda t: t.assign(label=[0, 0, 1, 0]), "Unknown labels 0, 1"),
+        (lambda t: t.assign(label=["normal", None, "malignant", "benign"]), "no label in 1 rows, first row 2"),
+        (lambda t: t.assign(patient_id=["A", "A", None, "B"]), "no patient_id in 1 rows, first row 3"),
+        (lambda t: t.drop(columns="patient_id"), "where a column patient_id says whose image each is"),
+        (lambda t: t.assign(split=["test", "train", "test", "test"]), "1 patients are in more than one split, first A"),
+    ],
+)
+def test_what_would_be_lost_or_merged_is_refused(change, message):
+    with pytest.raises(mammo.MammoError, match=message):
+        combine_views(change(views()))
+
+
+def test_a_table_of_scores_with_patients_is_enough():
+    """Of `score_folder`, which has no labels; a result is one image's."""
+    scores = views()[["laterality", "view", "probability"]].assign(file=list("abcd"), result="negative")
+    combined = combine_views(scores.assign(patient_id=["A", "A", "A", "B"]))
+    assert list(combined) == ["probability", "file", "patient_id"]
+    assert combined["probability"].tolist() == pytest.approx([0.6, 0.1])
+    with pytest.raises(mammo.MammoError, match="patient_id"):
+        combine_views(scores)

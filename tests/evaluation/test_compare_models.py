@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -143,5 +144,11 @@ def test_patches_are_not_compared_with_images():
     """A lesion's square is another image than the film it was cut from, on whichever side it is."""
     patches = scored().assign(x=1.0, y=0.0, patch_size=64.0)
     for tables in ((patches, scored()), (scored(), patches)):
-        with pytest.raises(mammo.MammoError, match="480 are in one table only"):
+        with pytest.raises(mammo.MammoError, match="One table is of patches and one of whole images"):
             mammo.compare_models(*tables)
+
+
+def test_paths_may_be_paths_and_text():
+    a, b = scored(), scored(seed=1)
+    as_paths = b.assign(path=[Path(path) for path in b["path"]])
+    assert mammo.compare_models(a, as_paths) == mammo.compare_models(a, b)

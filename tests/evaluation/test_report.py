@@ -136,6 +136,7 @@ def test_the_coverage_of_prediction_sets_is_measured_on_test_patients():
         (lambda t: t.drop(columns="split"), "no validation images"),
         (lambda t: t[t.split != "test"], "no test images"),
         (lambda t: t.assign(probability=2.0), "between 0 and 1"),
+        (lambda t: t.assign(probability="high"), "between 0 and 1"),
         (lambda t: t.assign(probability=np.nan), "between 0 and 1"),
         (lambda t: t.assign(label=t.label.where(t.index > 0)), "label"),
         (lambda t: t[(t.split != "test") | (t.label == "benign")], "are not malignant. Both classes are needed"),
@@ -144,6 +145,24 @@ def test_the_coverage_of_prediction_sets_is_measured_on_test_patients():
 def test_what_cannot_be_measured_is_refused(change, message):
     with pytest.raises(mammo.MammoError, match=message):
         mammo.evaluate(change(scored()))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(50.0, r"50\.0"), (np.nan, "nan"), (None, "nan"), (-0.1, r"-0\.1")])
+def test_a_row_without_a_probability_is_named_with_the_remedy(value, shown):
+    table = scored()
+    row = table.index[table["split"] == "test"][3]
+    broken = table.assign(probability=table["probability"].mask(table.index == row, value))
+    with pytest.raises(
+        mammo.MammoError, match=rf"in 1 rows: the first, of index {row}, has {shown}\. Divide percentages"
+    ):
+        mammo.evaluate(broken)
+
+
+@pytest.mark.parametrize("dtype", ["category", "Int64"])
+def test_a_source_may_be_unknown_in_a_column_of_any_kind(dtype):
+    table = scored()
+    source = table["source"].map(lambda _: 1).where(table.index > 0).astype(dtype)
+    assert mammo.evaluate(table.assign(source=source))["sources"] == ["1" if dtype == "Int64" else "1.0", "unknown"]
 
 
 def test_the_report_fits_into_json():

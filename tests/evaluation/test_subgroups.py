@@ -128,6 +128,23 @@ def test_one_column_may_be_given_by_its_name_alone():
     assert mammo.subgroup_metrics(scored(), by="view").equals(mammo.subgroup_metrics(scored(), by=["view"]))
 
 
+def test_breasts_and_patients_are_not_filed_under_a_view():
+    combined = mammo.subgroup_metrics(mammo.combine_views(scored()))
+    assert set(combined["of"]) == {"level", "density", "lesion_type", "source"}
+
+
+def test_an_index_of_the_same_name_as_a_column_changes_nothing(table):
+    for column in ("patient_id", "laterality"):
+        again = mammo.subgroup_metrics(scored().set_index(column, drop=False)).set_index(["of", "group"])
+        pd.testing.assert_frame_equal(again, table)
+
+
+@pytest.mark.parametrize("by", [5, [["view"]], [None]])
+def test_what_names_no_column_is_refused(by):
+    with pytest.raises(mammo.MammoError, match=r"no column .* to form groups by; it has path"):
+        mammo.subgroup_metrics(scored(), by=by)
+
+
 @pytest.mark.parametrize("by", ["densty", ("view", "densty"), ["densty"]])
 def test_a_column_that_is_not_there_is_named(by):
     with pytest.raises(mammo.MammoError, match=r"no column densty to form groups by; it has path, label, .*density"):

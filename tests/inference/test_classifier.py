@@ -61,6 +61,17 @@ def test_print_gives_five_lines_and_a_notebook_the_same_as_a_card(classifier, de
     assert len(repr(prediction)) < 200
 
 
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0, "0.0%"), (4e-7, "0.00004%"), (0.0004, "0.04%"), (0.006, "0.6%"), (0.125, "12.5%"), (1, "100.0%")],
+)
+def test_a_small_share_is_not_printed_as_0(classifier, demo, share, shown):
+    prediction = classifier.predict(demo.path[0], prevalence=share)
+    prediction = replace(prediction, predictive_value=(share, 0.95))
+    worth = shown.replace("12.5", "12").replace(".0%", "%") if share >= 0.1 else shown
+    assert f"At a prevalence of {shown}, {worth} to 95% of positive results" in str(prediction)
+
+
 def test_the_line_on_the_range_where_a_result_is_never_given(classifier, demo):
     prediction = classifier.predict(demo.path[0])
     always_both = PredictionSetLimits(coverage=0.9, benign_up_to=1.0, malignant_from=0.0)
@@ -137,6 +148,8 @@ def test_the_views_of_a_patient_are_combined(classifier, demo, write_dicom):
         classifier.predict_patient([*paths, demo.path[0]])
     with pytest.raises(mammo.MammoError, match="no file"):
         classifier.predict_patient([])
+    with pytest.raises(mammo.MammoError, match="NoneType is no path"):
+        classifier.predict_patient(None)
     for alone in (paths[0], str(paths[0])):
         assert [each.probability for each in classifier.predict_patient(alone)[1]] == [predictions[0].probability]
 

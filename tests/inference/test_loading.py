@@ -9,6 +9,7 @@ import pytest
 
 import mammo
 from mammo.inference import loading
+from mammo.models.saved_model import load_saved_model
 
 pytestmark = pytest.mark.training
 
@@ -101,3 +102,19 @@ def test_a_damaged_network_in_a_folder_is_said(both):
     (both / "network.bin").write_bytes(b"")
     with pytest.raises(mammo.MammoError, match="damaged"):
         mammo.load_classifier(both)
+
+
+@pytest.mark.parametrize("place", ["", "card.json", "network.json", "network.bin"])
+def test_a_folder_that_may_not_be_read_is_said(both, lock, place):
+    lock(both / place)
+    with pytest.raises(mammo.MammoError, match=rf"{place} may not be read \(Permission denied\)"):
+        mammo.load_classifier(both, runtime="onnx")
+
+
+@pytest.mark.parametrize("place", ["", "card.json", "model.keras"])
+def test_a_keras_model_that_may_not_be_read_is_said(saved, lock, place):
+    lock(saved / place)
+    with pytest.raises(mammo.MammoError, match=rf"{place} may not be read \(Permission denied\)"):
+        mammo.load_classifier(saved, runtime="keras")
+    with pytest.raises(mammo.MammoError, match=rf"{place} may not be read \(Permission denied\)"):
+        load_saved_model(saved)

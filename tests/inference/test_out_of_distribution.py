@@ -2,6 +2,7 @@ import json
 import os
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -65,6 +66,13 @@ def test_the_detector_is_fitted_on_validation_patients_only(model, for_detector,
 def test_too_few_images_are_refused(model, demo):
     with pytest.raises(mammo.MammoError, match="validation images"):
         fit_ood_detector(model, demo)
+
+
+def test_another_model_is_refused(for_detector):
+    other = keras.Sequential([keras.Input((64, 64, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    for wrong, message in ((other, "not a model of mammo.build_model"), (None, "Keras model is needed")):
+        with pytest.raises(mammo.MammoError, match=message):
+            mammo.fit_ood_detector(wrong, for_detector)
 
 
 def test_a_classifier_with_a_detector(model, report, for_detector, ood_detector, tmp_path, write_png):

@@ -81,3 +81,9 @@ def test_an_item_that_no_guideline_has_is_refused(tmp_path):
 def test_the_checklist_of_the_demo_card():
     """What ships is what the code of today writes."""
     assert checklist(CARD) == (DEMO / "CHECKLIST.md").read_text(encoding="utf-8")
+
+
+def test_what_is_no_card_is_refused(classifier, report):
+    for wrong in (classifier, report, DEMO, None):
+        with pytest.raises(mammo.MammoError, match=f"^{type(wrong).__name__} is no model card. Give the card"):
+            checklist(wrong)

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -78,3 +80,30 @@ def large():
 def test_a_cell_of_the_last_map_responds_to_the_pixel_that_the_heatmap_assigns_to_it(looks_at, large, cell):
     """Where a change of the input moves the cell most: around pixel 32 i, not half a cell further."""
     np.testing.assert_allclose(looks_at(large, cell), np.array(cell) * CELL, atol=5)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((1, 64, 64, 1), np.float32),
+        np.zeros((32, 32, 1), np.float32),
+        np.zeros((64, 64, 3), np.float32),
+        np.zeros((64, 64), np.float32),
+        [[[0.0]]],
+        "image.png",
+        None,
+    ],
+)
+def test_what_is_no_input_is_refused(model, x):
+    message = f"an array of the shape (64, 64, 1), not {getattr(x, 'shape', type(x).__name__)}."
+    with pytest.raises(mammo.MammoError, match=re.escape(message)):
+        mammo.grad_cam(model, x)
+
+
+def test_what_is_no_model_is_refused(saved, classifier):
+    for wrong in (classifier, saved, None):
+        with pytest.raises(mammo.MammoError, match=r"A Keras model is needed.*classifier\.model"):
+            mammo.grad_cam(wrong, np.zeros((64, 64, 1), np.float32))
+    other = keras.Sequential([keras.Input((64, 64, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    with pytest.raises(mammo.MammoError, match=r"is not a model of mammo\.build_model: it has no layer"):
+        mammo.grad_cam(other, np.zeros((64, 64, 1), np.float32))

@@ -84,6 +84,12 @@ def test_wrong_weights_are_refused(tmp_path):
         mammo.build_model(weights=tmp_path / "text.weights.h5", image_size=(64, 64))
 
 
+def test_weights_in_a_folder_that_may_not_be_read_are_said(tmp_path, lock):
+    lock(tmp_path)
+    with pytest.raises(mammo.MammoError, match=r"w\.h5 may not be read \(Permission denied\)"):
+        mammo.build_model(weights=tmp_path / "w.h5")
+
+
 def test_the_head_starts_the_same_every_time():
     """Another process can then resume an interrupted training."""
     one, other = (mammo.build_model("demo", image_size=(64, 64), quiet=True).get_weights() for _ in range(2))

@@ -204,3 +204,65 @@ def test_a_link_to_a_folder_elsewhere_stays_one(saved, model, report, tmp_path):
     mammo.save_classifier(tmp_path / "m", model, report, seed=7)
     assert (tmp_path / "m").is_symlink()
     assert json.loads((tmp_path / "drive" / "card.json").read_text())["seed"] == 7
+
+
+def other_models():
+    image = keras.Input((64, 64, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    two, one, three = (keras.layers.Dense(n, "softmax" if n > 1 else "sigmoid")(pooled) for n in (2, 1, 3))
+    yield keras.Model(image, two), "has no layer"
+    yield keras.Model(image, one), "has no layer"
+    yield keras.Model(image, three), "has no layer"
+    yield keras.Sequential([image, keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]), "has no layer"
+    yield keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)]), "Keras model is needed"
+    built = mammo.build_model(weights=None, image_size=(64, 64), quiet=True)
+    wider = keras.layers.Dense(3, "softmax", name="probabilities")(built.get_layer("head").output)
+    yield keras.Model(built.input, wider), r"its output has the shape \(None, 3\)"
+    yield None, "not NoneType"
+    yield "model.keras", "not str"
+
+
+def test_a_model_that_could_not_be_loaded_replaces_nothing(saved, report, tmp_path):
+    shutil.copytree(saved, tmp_path / "m")
+    before = digests(tmp_path / "m")
+    for wrong, message in other_models():
+        with pytest.raises(mammo.MammoError, match=message):
+            mammo.save_classifier(tmp_path / "m", wrong, report)
+    assert digests(tmp_path / "m") == before
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"report": None}, "report is what mammo.evaluate returned, not NoneType"),
+        ({"report": "report.json"}, "not str"),
+        ({"report": [1]}, "not list"),
+        ({"ood_detector": "x"}, "ood_detector is what mammo.fit_ood_detector returned"),
+        ({"ood_detector": {"a": [1, 2]}}, "ood_detector is what"),
+        ({"epochs": {"loss": [0.5, float("nan")]}}, r"metadata\.epochs: .*out of range float values"),
+    ],
+)
+def test_what_cannot_be_saved_is_named(saved, model, report, tmp_path, options, message):
+    shutil.copytree(saved, tmp_path / "m")
+    before = digests(tmp_path / "m")
+    with pytest.raises(mammo.MammoError, match=message):
+        mammo.save_classifier(tmp_path / "m", model, **({"report": report} | options))
+    assert digests(tmp_path / "m") == before
+
+
+def test_numbers_of_numpy_are_numbers(model, report, tmp_path):
+    given = report | {"auc": np.float32(0.75), "auc_interval": np.array([0.5, 1.0])}
+    card = mammo.save_classifier(tmp_path / "m", model, given, seed=np.int64(3), best=np.int64(4), tuned=np.bool_(True))
+    assert (card.seed, card.metadata, card.metrics["auc"].interval) == (3, {"best": 4, "tuned": True}, (0.5, 1.0))
+    assert read_card(tmp_path / "m") == card
+
+
+def test_a_folder_that_may_not_be_read_is_said(saved, model, report, tmp_path, lock):
+    shutil.copytree(saved, tmp_path / "a" / "m")
+    lock(tmp_path / "a")
+    with pytest.raises(mammo.MammoError, match=r"m cannot be written \(Permission denied\)"):
+        mammo.save_classifier(tmp_path / "a" / "m", model, report)

@@ -286,6 +286,7 @@ def test_every_shape_that_is_allowed_can_be_drawn(tmp_path):
         {"patients": 19},
         {"difficulty": 1.5},
         {"formats": ["gif"]},
+        {"formats": [["png8"]]},
         {"formats": "png8"},
         {"looks": []},
         {"seed": -1},

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo.core.errors import MammoError
+from mammo.core.errors import MammoError, unreadable
 
 MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.partial$")
@@ -47,6 +47,8 @@ def as_path(path) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise MammoError(f"{type(path).__name__} is no path. Give the name of a file or a folder as text.")
     text = os.fspath(path)
+    if "\0" in text:
+        raise MammoError(f"{text!r} is no name of a file or a folder. Give a name without the zero in it.")
     expanded = os.path.expanduser(text)
     if expanded == text and Path(text).parts[:1] == ("~",):  # as in containers
         raise MammoError(f"{text}: this account has no home folder. Give the whole path, without ~.")
@@ -74,6 +76,15 @@ def errors_of_writing(what, advice: str = "Choose another folder.") -> Iterator[
         yield
     except OSError as error:
         raise MammoError(f"{what} cannot be written ({error.strerror or error}). {advice}") from None
+
+
+@contextmanager
+def errors_of_reading() -> Iterator[None]:
+    """Raise MammoError that names the file or folder that cannot be read; also a decorator."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(str(error.filename or "A file"), error) from None
 
 
 def absolute(path) -> str:

@@ -103,31 +103,50 @@ def _patient_id(value) -> str:
 
 def check_manifest(manifest: pd.DataFrame) -> None:
     """Raise MammoError if a needed column is missing, a label or split unknown, or a patient in two splits."""
+    check_table(manifest)
     check_needed(manifest.columns)
-    if manifest.columns.has_duplicates:
-        raise MammoError(f"The manifest has the column {manifest.columns[manifest.columns.duplicated()][0]} twice.")
     check_images(manifest)
-    for column in ("label", "patient_id"):
-        _check_filled(manifest, column)
-    for column in manifest.columns.intersection(ONE_LINE):
-        _check_one_line(manifest, column)
-    _check_words(manifest["label"], LABELS, "labels")
+    check_patients(manifest)
     if "image_kind" in manifest:
         _check_words(manifest["image_kind"].dropna(), tuple(IMAGE_KINDS), "kinds of images")
-    names = manifest.assign(path=manifest["path"].map(lambda path: normalized(str(path))))
-    twice = manifest["path"][names.duplicated(["path", *(PATCH if "patch_size" in manifest else ())])]
+    key = ["path", *(PATCH if "patch_size" in manifest else ())]
+    twice = manifest["path"][manifest.assign(path=image_names(manifest)).duplicated(key)]
     if len(twice):
         raise MammoError(f"{len(twice)} images are listed twice, first {twice.iloc[0]}.")
-    if "split" not in manifest:
+
+
+def check_table(table) -> None:
+    """Raise MammoError for what is no table, for two columns of one name, and where there are no rows."""
+    import pandas as pd  # takes a third of a second, which an answer need not wait for
+
+    if not isinstance(table, pd.DataFrame):
+        raise MammoError(
+            f"{type(table).__name__} is no table. Give one of pandas, such as mammo.load_manifest returns."
+        )
+    if table.columns.has_duplicates:
+        raise MammoError(f"The manifest has the column {table.columns[table.columns.duplicated()][0]} twice.")
+    if table.empty:
+        raise MammoError("The manifest has no rows.")
+
+
+def check_patients(table: pd.DataFrame) -> None:
+    """Raise MammoError for a row without a patient, an unknown label or split (if any), and a patient in two splits."""
+    for column in table.columns.intersection(["label", "patient_id"]):
+        _check_filled(table, column)
+    for column in table.columns.intersection(ONE_LINE):
+        _check_one_line(table, column)
+    if "label" in table:
+        _check_words(table["label"], LABELS, "labels")
+    if "split" not in table:
         return
-    _check_words(manifest["split"].dropna(), SPLITS, "splits")
-    without = manifest["split"].isna()
+    _check_words(table["split"].dropna(), SPLITS, "splits")
+    without = table["split"].isna()
     if without.any() and not without.all():
         raise MammoError(
             f"{without.sum()} rows have no split, {_first(without)}, and others have one. Write {', '.join(SPLITS)} "
             "into each row, take these rows out, or split all anew with mammo.split_by_patient."
         )
-    splits = manifest.groupby(patient_ids(manifest))["split"].nunique()
+    splits = table.groupby(patient_ids(table))["split"].nunique()
     leaking = splits.index[splits > 1]
     if len(leaking):
         raise MammoError(
@@ -138,10 +157,9 @@ def check_manifest(manifest: pd.DataFrame) -> None:
 
 def check_images(table: pd.DataFrame) -> None:
     """Raise MammoError where a table does not say which images its rows are."""
+    check_table(table)
     if "path" not in table:
         raise MammoError("The table has no column path, which names the images.")
-    if table.empty:
-        raise MammoError("The manifest has no rows.")
     _check_filled(table, "path")
     if not table["path"].map(lambda path: isinstance(path, str | Path)).all():
         raise MammoError("The manifest has a path that is no text. Write the names of the images as text.")
@@ -152,6 +170,11 @@ def check_images(table: pd.DataFrame) -> None:
             f"Some rows have no {', '.join(PATCH)}. A table holds whole images, or patches as mammo.lesion_patches "
             "makes them, not both."
         )
+
+
+def image_names(table: pd.DataFrame) -> pd.Series:
+    """The column `path` as text, by which images are compared, whatever the Unicode form of its letters."""
+    return table["path"].map(lambda path: normalized(str(path)))
 
 
 def _check_filled(table: pd.DataFrame, column: str) -> None:
@@ -199,7 +222,8 @@ def image_kind(manifest: pd.DataFrame) -> str:
 
     Raises MammoError where they are of several kinds: a model takes images of one kind.
     """
-    kinds = set(manifest["image_kind"].fillna("mammogram")) if "image_kind" in manifest else {"mammogram"}
+    given = manifest.reindex(columns=["image_kind"]).astype(object)  # a category takes no new word
+    kinds = set(given["image_kind"].fillna("mammogram"))
     _check_words(kinds, tuple(IMAGE_KINDS), "kinds of images")
     if len(kinds) > 1:
         raise MammoError("The manifest has mammograms and micrographs. Use one table for each kind of image.")
@@ -237,9 +261,11 @@ def lesion_patches(lesions: pd.DataFrame, margin: float = MARGIN, side: float | 
     Raises MammoError where no row is left, for a place that is no number, a negative radius, and a margin or side that
     is not above 0.
     """
+    check_table(lesions)
     absent = [column for column in ("path", "x", "y", "radius") if column not in lesions]
     if absent:
-        raise MammoError(f"The lesions have no column {', '.join(absent)}: nobody has located them.")
+        masks = "; lesions(root, locate=True) does, from their masks" if "mask_path" in lesions else ""
+        raise MammoError(f"The lesions have no column {', '.join(absent)}: nobody has located them{masks}.")
     check_needed(lesions.columns)
     _check_words(lesions["label"].dropna(), LABELS, "labels")
     for name, value in {"margin": margin, "side": side}.items():

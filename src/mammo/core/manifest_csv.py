@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mammo.core.errors import MammoError, short_reason
+from mammo.core.files import errors_of_reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ CELLS = "A cell that holds a comma needs quotes around it, and a number a decima
 SHOWN = 12  # columns that a message names
 
 
+@errors_of_reading()
 def read_csv(path: Path) -> pd.DataFrame:
     """The table with ids and paths as text; raises MammoError where the file is no such table."""
     import pandas as pd  # costs as much time and memory as an answer, which needs no table
@@ -39,8 +41,6 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise MammoError(f"{path.name} is not text in UTF-8. {SAVE_AS}") from None
     except ValueError as error:  # what is damaged
         raise MammoError(f"{path.name} cannot be read as a CSV table ({short_reason(error)}). {CELLS}") from None
-    except OSError as error:
-        raise MammoError(f"{path} cannot be opened ({error.strerror or error}). Check its permissions.") from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells for row names: all others move
         raise MammoError(f"{path.name} has rows with more cells than the table has columns. Mend them. {CELLS}")
     return table

@@ -13,7 +13,7 @@ import numpy as np
 
 from mammo.core.arguments import check_seed, is_number
 from mammo.core.errors import MammoError
-from mammo.core.manifest import CLASS_NAMES, GRAVITY, SPLITS, check_manifest, patient_ids, rows_in_split
+from mammo.core.manifest import CLASS_NAMES, GRAVITY, SPLITS, check_manifest, check_table, patient_ids, rows_in_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,7 @@ def split_by_patient(manifest: pd.DataFrame, fractions=(0.6, 0.15, 0.25), seed: 
     patients of one label are too few for that, they are stratified by malignant or not.
     Raises MammoError where a split would lack one of the two classes, and says how many patients are enough.
     """
+    check_table(manifest)
     check_manifest(manifest.drop(columns="split", errors="ignore"))
     check_seed(seed)
     shares = tuple(fractions) if isinstance(fractions, Iterable) else (fractions,)

@@ -20,8 +20,10 @@ from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
+from mammo.core.arguments import is_number
+from mammo.core.errors import MammoError
 from mammo.core.files import find_files
-from mammo.core.manifest import check_manifest, image_kind, patient_ids
+from mammo.core.manifest import check_manifest, check_table, image_kind, patient_ids
 from mammo.data.image_loader import WORKERS
 from mammo.data.preprocessing import prepare
 
@@ -49,6 +51,9 @@ def find_duplicates(manifest: pd.DataFrame, near: float = NEAR) -> pd.DataFrame:
     0.057 or less from themselves, cut by 3 % above and below at 0.221.
     Raises MammoError where a file cannot be read or shows no breast, and where the images are of several kinds.
     """
+    if not (is_number(near) and 0 <= near <= 1):
+        raise MammoError(f"near is a share from 0 to 1, such as {NEAR}, not {near!r}.")
+    check_table(manifest)
     check_manifest(manifest.drop(columns="split", errors="ignore"))  # a leaking split is no reason not to look
     manifest = manifest.drop_duplicates("path")  # patches of one film are no duplicates
     manifest = manifest.assign(patient_id=patient_ids(manifest))

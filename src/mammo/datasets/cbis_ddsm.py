@@ -45,7 +45,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, as_path, list_files
+from mammo.core.files import absolute, as_path, errors_of_reading, list_files
 from mammo.datasets._geometry import crops_and_masks, locate_masks
 from mammo.datasets._tables import (
     PACKAGED,
@@ -103,6 +103,7 @@ def manifest(root, kind: str | None = None, partial: bool = False) -> pd.DataFra
     return as_manifest(rows.drop(columns=["abnormality", "source"]), SOURCE)
 
 
+@errors_of_reading()
 def lesions(root, kind: str | None = None, partial: bool = False, locate: bool = False) -> pd.DataFrame:
     """One row a lesion: label, description, and the paths of the whole film, of its crop and of its mask.
 
@@ -194,6 +195,7 @@ def _kinds(kind: str | None) -> tuple[str, ...]:
     return (kind,) if kind else KINDS
 
 
+@errors_of_reading()
 def _table(root: Path, kind: str, split: str, partial: bool) -> pd.DataFrame | None:
     """One of the four tables, in our words, with the folder that each film is in; with `partial` None if missing."""
     name = f"{kind}_case_description_{split}_set.csv"

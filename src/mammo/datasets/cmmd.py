@@ -32,10 +32,11 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, as_path, list_files
+from mammo.core.files import absolute, as_path, errors_of_reading, list_files
 from mammo.core.manifest import LABELS as KNOWN
 from mammo.datasets._tables import (
     PACKAGED,
+    SIDES,
     as_manifest,
     check_counts,
     check_files,
@@ -131,12 +132,14 @@ def download(folder, patients: int | None = None, seed: int = 0, max_gb: float |
     return fetch(folder, series, f"{SOURCE}, {len(drawn):,} patients", NOTICE, max_gb)
 
 
+@errors_of_reading()
 def _breasts(root: Path) -> dict[tuple[str, str], dict]:
     """What the spreadsheet says of each breast, by patient and side; the gravest where a breast has several rows."""
     path = first_table(root, *TABLES, PACKAGED / "CMMD_clinicaldata_revision.csv.gz")
     columns = ("ID1", "LeftRight", "Age", "abnormality", "classification", "subtype")
     table = read_table(path, columns, keep_default_na=False, na_values=[""])
     check_filled(table, ("ID1", "LeftRight", "classification"), path.name)
+    table["LeftRight"] = translated(table["LeftRight"].str.upper(), SIDES, path.name)
     table["label"] = translated(table["classification"], LABELS, path.name)
     table["Age"] = pd.to_numeric(table["Age"], errors="coerce")
     table["lesion_type"] = translated(table["abnormality"], FINDINGS, path.name)

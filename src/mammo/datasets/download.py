@@ -25,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
+from mammo.core.arguments import check_seed, is_number
 from mammo.core.errors import MammoError
 from mammo.core.files import as_path
 from mammo.datasets._idc_series import DamagedError, failure_reason, fetch_series, listing_url
@@ -68,6 +69,7 @@ def draw_patients(strata: Mapping[str, str], number: int | None, seed: int) -> l
     """
     if number is not None and not (isinstance(number, Integral) and 1 <= number <= len(strata)):
         raise MammoError(f"patients is a number from 1 to {len(strata):,}, or None for all of them, not {number!r}.")
+    check_seed(seed)
     groups = defaultdict(list)
     for patient in sorted(strata, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()):
         groups[strata[patient]].append(patient)
@@ -122,6 +124,8 @@ def fetch(folder, series: pd.DataFrame, name: str, notice: str, max_gb: float | 
         down, and for files that are missing or damaged there. What is complete by then stays.
     """
     folder = as_path(folder)
+    if max_gb is not None and not (is_number(max_gb) and max_gb > 0):
+        raise MammoError(f"max_gb is a positive number, or None for no limit, not {max_gb!r}.")
     missing = []
     for row in series.itertuples():
         study = folder / row.collection_id / row.PatientID / row.StudyInstanceUID

@@ -42,7 +42,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, as_path, find_files, list_files
+from mammo.core.files import absolute, as_path, errors_of_reading, find_files, list_files
 from mammo.datasets._geometry import circle_of_box, circle_of_outline, place_in_images, same_aspect, sizes_of
 from mammo.datasets._tables import (
     SIDES,
@@ -79,6 +79,7 @@ BOX = ["x1", "y1", "x2", "y2"]
 OWN = ("file", "patient_id", "birads", "view", "laterality")
 
 
+@errors_of_reading()
 def manifest(root, partial: bool = False) -> pd.DataFrame:
     """One row an image; `birads` and `density` (ACR 1 to 4) are the owner's, `lesions` the number of outlines.
 
@@ -90,6 +91,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     return as_manifest(rows.drop(columns="name").assign(lesions=rows["path"].map(number).fillna(0).astype(int)), SOURCE)
 
 
+@errors_of_reading()
 def lesions(root, partial: bool = False) -> pd.DataFrame:
     """One row an outline or box: path, label and patient of its image, kind, and x, y, radius in pixels, y down.
 
@@ -103,6 +105,9 @@ def _there(root: Path, partial: bool) -> pd.DataFrame:
     """One row an image that is there, after what is missing, unknown or not as published has been reported."""
     own = (root / "labels.csv").is_file()
     rows = _own_table(root) if own else _release(root)
+    twice = rows["name"][rows["name"].duplicated()]
+    if len(twice):
+        raise MammoError(f"The table of {SOURCE} has {len(twice)} images twice, first {twice.iloc[0]}. Remove a row.")
     known = set(rows["path"])
     unknown = [path.name for path in _images(root) if absolute(path) not in known]
     missing = [*rows.loc[rows["path"].isna(), "name"]]

@@ -30,7 +30,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, as_path, list_files
+from mammo.core.files import absolute, as_path, errors_of_reading, list_files
 from mammo.datasets._geometry import locate_masks
 from mammo.datasets._tables import (
     SIDES,
@@ -80,6 +80,7 @@ def lesions(root, partial: bool = False, locate: bool = False) -> pd.DataFrame:
     return in_order(rows.assign(source=SOURCE))
 
 
+@errors_of_reading()
 def _films(root: Path, partial: bool) -> pd.DataFrame:
     path = first_table(root, "DataWMask.xlsx", "DataWMask.csv")
     table = read_table(path, NEEDED)

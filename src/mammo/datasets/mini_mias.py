@@ -30,7 +30,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, as_path, list_files
+from mammo.core.files import absolute, as_path, errors_of_reading, list_files
 from mammo.datasets._geometry import place_in_images, sizes_of
 from mammo.datasets._tables import as_manifest, check_counts, check_files, in_order
 from mammo.io.decoding import read_bytes
@@ -80,6 +80,7 @@ def lesions(root, partial: bool = False) -> pd.DataFrame:
     return in_order(rows.drop(columns="film").assign(path=paths, source=SOURCE))
 
 
+@errors_of_reading()
 def _films(root: Path, partial: bool) -> tuple[pd.DataFrame, dict[str, Path]]:
     """The lines of Info.txt, with places in pixels of the films that are there, and these films."""
     lines = _lines(root)

@@ -39,7 +39,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, as_path, list_files
+from mammo.core.files import absolute, as_path, errors_of_reading, list_files
 from mammo.datasets._tables import (
     SIDES,
     as_manifest,
@@ -61,6 +61,7 @@ TEXT = ("site_id", "machine_id", "density")
 YES_OR_NO = ("biopsy", "invasive", "implant", "difficult_negative_case")
 
 
+@errors_of_reading()
 def manifest(root, partial: bool = False) -> pd.DataFrame:
     """One row an image, with what `train.csv` says: `machine_id`, `site_id`, `age`, `density`, `birads`, `implant`, ...
 

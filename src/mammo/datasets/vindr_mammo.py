@@ -33,7 +33,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammo.core.errors import MammoError
-from mammo.core.files import absolute, as_path, list_files
+from mammo.core.files import absolute, as_path, errors_of_reading, list_files
 from mammo.datasets._geometry import circle_of_box, place_in_images, sizes_of
 from mammo.datasets._tables import (
     as_manifest,
@@ -60,6 +60,7 @@ NEEDED = ("study_id", "image_id", "laterality", "view_position", "breast_birads"
 BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
+@errors_of_reading()
 def manifest(root, partial: bool = False) -> pd.DataFrame:
     """One row an image, with the official split; `lesions` is the number of boxes.
 
@@ -78,6 +79,7 @@ def manifest(root, partial: bool = False) -> pd.DataFrame:
     return as_manifest(rows, SOURCE)
 
 
+@errors_of_reading()
 def lesions(root, partial: bool = False) -> pd.DataFrame:
     """One row a box: path, label (by the finding's own BI-RADS), kinds of finding, box, and its x, y, radius.
 

@@ -11,7 +11,7 @@ from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from mammo.core.errors import MammoError
-from mammo.core.manifest import PATCH, class_indices, rows_in_split
+from mammo.core.manifest import PATCH, class_indices, image_names, rows_in_split
 from mammo.evaluation.delong import clustered_variance, degrees_of_freedom, placements
 from mammo.evaluation.operating_point import probabilities
 
@@ -66,8 +66,10 @@ def compare_models(scored_a: pd.DataFrame, scored_b: pd.DataFrame) -> dict:
 
 def _same_images(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both in the order of a; raises MammoError where they are not the same images with the same truth."""
-    key = ["path", *(column for column in PATCH if "patch_size" in a or "patch_size" in b)]
-    in_a, in_b = (pd.MultiIndex.from_frame(table.reindex(columns=key)) for table in (a, b))
+    if ("patch_size" in a) != ("patch_size" in b):
+        raise MammoError("One table is of patches and one of whole images. Score one manifest with both models.")
+    key = ["path", *(PATCH if "patch_size" in a else ())]
+    in_a, in_b = (pd.MultiIndex.from_frame(table.assign(path=image_names(table))[key]) for table in (a, b))
     apart = in_a.symmetric_difference(in_b)
     if len(apart):
         raise MammoError(

@@ -98,7 +98,7 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
         right, patients = share.right[share.among], test.patients[share.among]
         report[name] = float(right.mean()) if len(right) else None
         report[f"{name}_interval"] = share_interval(right, patients)
-    sources = scored["source"].fillna("unknown").unique() if "source" in scored else ["unknown"]
+    sources = scored["source"].astype(object).fillna("unknown").unique() if "source" in scored else ["unknown"]
     normal = (rows_in_split(scored, "test")["label"] == "normal").any()
     metadata = {
         "class_names": list(CLASS_NAMES),

@@ -5,6 +5,8 @@ mammo.subgroup_metrics(mammo.predict_manifest(model, manifest))
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
@@ -50,14 +52,14 @@ def subgroup_metrics(scored: pd.DataFrame, by=None, target_sensitivity: float = 
     MammoError
         As `mammo.evaluate` does, and for a column in `by` that the manifest lacks.
     """
+    predictions, test = _predictions(scored, target_sensitivity), rows_in_split(scored, "test")
     if by is None:
         by = [name for name in GROUPS if name in scored]
-    by = (by,) if isinstance(by, str) else tuple(by)
-    absent = [str(name) for name in by if name not in scored]
+    by = (by,) if isinstance(by, str) or not isinstance(by, Iterable) else tuple(by)
+    absent = [str(name) for name in by if name not in list(scored)]
     if absent:
         there = ", ".join(map(str, scored.columns))
         raise MammoError(f"The manifest has no column {', '.join(absent)} to form groups by; it has {there}.")
-    predictions, test = _predictions(scored, target_sensitivity), rows_in_split(scored, "test")
     rows = [{"of": "level", "group": "image"} | _metrics(predictions)]
     rows += [_level(scored, level, target_sensitivity) for level in ("breast", "patient")]
     for column in by:

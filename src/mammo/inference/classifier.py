@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -160,7 +160,7 @@ class Classifier:
         """
         import pandas as pd  # takes as much time and memory as a prediction; only tables need it
 
-        if isinstance(paths, str | os.PathLike):  # a text would be taken letter by letter
+        if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable):  # text would be taken by letters
             paths = [paths]
         predictions = [self.predict(path) for path in paths]
         unknown = [each.mammogram.file for each in predictions if each.mammogram.laterality is None]
@@ -170,7 +170,7 @@ class Classifier:
                 "in their DICOM headers; predict such files one by one."
             )
         views = pd.DataFrame(
-            [("", each.mammogram.laterality, each.probability) for each in predictions],
+            [("1", each.mammogram.laterality, each.probability) for each in predictions],
             columns=["patient_id", "laterality", "probability"],
         )
         breasts = combine_views(views, "breast").assign(of=lambda table: table["laterality"] + " breast")

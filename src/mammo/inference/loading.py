@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mammo.core.errors import MammoError
-from mammo.core.files import as_path
+from mammo.core.files import as_path, errors_of_reading
 from mammo.core.manifest import CLASS_NAMES
 from mammo.inference.classifier import Classifier
 from mammo.models import runtimes
@@ -22,6 +22,7 @@ RUNTIMES = ("keras", "onnx", "openvino")
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}  # of exported networks; what starts faster comes first
 
 
+@errors_of_reading()
 def load_classifier(folder=None, runtime: str | None = None, precision: str = "float32") -> Classifier:
     """A classifier from a folder that `save_classifier` wrote; without one, the demo classifier of the package.
 

@@ -24,13 +24,14 @@ from mammo.core.errors import MammoError
 from mammo.core.manifest import rows_in_split
 from mammo.evaluation.conformal import conformal_limit
 from mammo.models.runtimes import LAYERS, ModelOutputs, features_of
+from mammo.models.saved_model import OOD_PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DIRECTIONS, FEWEST = 48, 40
 LEVEL = 0.99  # how often known images should be inside; fewer patients can only keep less
-PARTS = ("mean", "spread", "axes", "scale")
+PARTS = OOD_PARTS[:-1]  # the limits follow from these
 
 
 def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, np.ndarray]:
@@ -58,11 +59,12 @@ def fit_ood_detector(model, manifest: pd.DataFrame, seed: int = 0) -> dict[str, 
     """
     from mammo.core.backend import keras  # TensorFlow, which using a fitted detector does not need
     from mammo.data.image_loader import ImageLoader, predict_batches
-    from mammo.models.saved_model import image_size_of
+    from mammo.models.saved_model import check_model, image_size_of
 
     rows = rows_in_split(manifest, "validation")
     if len(rows) < FEWEST:
         raise MammoError(f"There are {len(rows)} validation images; an out-of-distribution detector needs {FEWEST}.")
+    check_model(model)
     symbols = features_of(model)
     network = keras.Model(model.input, keras.layers.Concatenate()(symbols))
     values = predict_batches(network, ImageLoader(rows, image_size_of(model)), 32, "features")

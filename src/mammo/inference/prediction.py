@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -90,8 +91,9 @@ class Prediction:
         if np.isnan([least, most]).any():
             worth = "The test set does not tell what a positive result is worth."
         else:
+            low, high = (_percent(share, int(share < 0.1)) for share in (least, most))
             worth = (
-                f"At a prevalence of {self.prevalence:.1%}, {_percent(least)} to {_percent(most)} of positive results "
+                f"At a prevalence of {_percent(self.prevalence, 1)}, {low} to {high} of positive results "
                 "would be cancers (PPV, from the 95 % intervals on the test set)."
             )
         return {
@@ -132,5 +134,7 @@ class Prediction:
         )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+def _percent(share: float, decimals: int) -> str:
+    """With so many decimals, or as many as show the first digit."""
+    first = -math.floor(math.log10(share)) - 2 if share > 0 else 0
+    return f"{share:.{max(decimals, first)}%}"

@@ -15,6 +15,8 @@ from importlib import resources
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from mammo.core.errors import MammoError
+
 if TYPE_CHECKING:
     from mammo.models.model_card import ModelCard
 
@@ -29,6 +31,10 @@ def checklist(card: ModelCard) -> str:
 
     What no program can know is taken from `card.checklist`, such as `{"CLAIM 44": "no funding"}`; it comes first.
     """
+    from mammo.models.model_card import ModelCard  # which imports this module
+
+    if not isinstance(card, ModelCard):
+        raise MammoError(f"{type(card).__name__} is no model card. Give the card of a loaded model, classifier.card.")
     facts = _facts(card)
     recorded = {item: _filled(row["recorded"], facts) for item, row in ITEMS.items()} | card.checklist
     return f"""# Checklists

@@ -17,7 +17,9 @@ from functools import partial
 import numpy as np
 from scipy import ndimage
 
+from mammo.core.errors import MammoError
 from mammo.data.preprocessing import CELL
+from mammo.models.saved_model import check_model
 
 # Keras is imported in the functions below: a heatmap of an exported model must not wait seconds for TensorFlow.
 
@@ -38,9 +40,18 @@ def grad_cam(model, x: np.ndarray) -> np.ndarray:
         0 everywhere where nothing raised the score. The score is the log-odds of malignant against benign, which unlike
         the probability does not go flat near 0 and 1. The map is relative: its brightest place is 1, however little
         that place did.
+
+    Raises
+    ------
+    MammoError
+        For a model that `build_model` has not made, and for an input of another shape.
     """
     from mammo.core.backend import keras
 
+    check_model(model)
+    if getattr(x, "shape", None) != model.input_shape[1:]:
+        given = getattr(x, "shape", type(x).__name__)
+        raise MammoError(f"x is one model input, an array of the shape {model.input_shape[1:]}, not {given}.")
     cells = keras.Model(model.input, evidence(model))(x[None], training=False)
     return heatmap(np.asarray(cells)[0], x.shape[:2])
 

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+import numpy as np
+from pydantic import AfterValidator, ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
 from mammo.core.errors import MammoError
 from mammo.core.files import write_atomically
@@ -29,6 +30,11 @@ from mammo.models.checklists import ITEMS, checklist
 CARD_FILES = {"card.json", "MODEL_CARD.md", "CHECKLIST.md"}
 PACKAGES = ("mammo", "tensorflow", "keras", "numpy", "pydicom", "scikit-image")
 NEEDED_METRICS = ("auc", "sensitivity", "positive_of_malignant", "positive_of_benign")  # a prediction quotes them
+
+
+def _finite(value):
+    json.dumps(value, allow_nan=False)  # raises ValueError
+    return value
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class ModelCard:
     training: str = ""
     checklist: dict[str, str] = field(default_factory=dict)
     """What no program can know, by item: `{"CLAIM 44": "no funding"}`."""
-    metadata: dict = field(default_factory=dict)
+    metadata: dict[str, Annotated[object, AfterValidator(_finite)]] = field(default_factory=dict)
     image_kind: Literal[tuple(IMAGE_KINDS)] = "mammogram"
     """What the model takes; it decides how a file is read."""
     model_sha256: str | None = None
@@ -119,7 +125,7 @@ def check_card(values: dict, where: str) -> ModelCard:
     """The values of `card.json` as a card; raises one MammoError that names every field that is missing or wrong."""
     card, problems = None, []
     try:
-        card = _SCHEMA.validate_json(json.dumps(values), strict=True)
+        card = _SCHEMA.validate_json(json.dumps(values, default=_plain), strict=True)
     except TypeError as error:
         problems.append(f"it does not fit into JSON ({error})")
     except ValidationError as error:
@@ -140,6 +146,13 @@ def check_card(values: dict, where: str) -> ModelCard:
     return card
 
 
+def _plain(value):
+    """What numpy has computed as Python's own numbers and lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r} is of the type {type(value).__name__}")
+
+
 def _problem(problem: dict) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "the file"
     missing = problem["type"] in ("missing", "missing_argument")
@@ -155,6 +168,8 @@ def make_card(report: dict, **fields) -> ModelCard:
 
     Versions of this environment are filled in.
     """
+    if not isinstance(report, dict):
+        raise MammoError(f"The report is what mammo.evaluate returned, not {type(report).__name__}.")
     names = [name for name in report if f"{name}_interval" in report]
     metrics = {name: {"value": report[name], "interval": report[f"{name}_interval"]} for name in names}
     measured = {*names, *(f"{name}_interval" for name in names)}

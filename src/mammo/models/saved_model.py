@@ -18,12 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mammo.core.errors import MammoError, short_reason, unreadable
-from mammo.core.files import as_path, errors_of_writing, read_arrays, sha256_of, write_arrays
+from mammo.core.errors import MammoError, short_reason
+from mammo.core.files import as_path, errors_of_reading, errors_of_writing, read_arrays, sha256_of, write_arrays
+from mammo.core.manifest import CLASS_NAMES
 from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card, write_card
 
 # Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
 OOD_FILE = "ood_detector.npz"
+OOD_PARTS = ("mean", "spread", "axes", "scale", "limits")  # of texture and of content
 # By file managers, Jupyter, and an export that was killed.
 LEFT_BEHIND = re.compile(r"\.DS_Store$|\._|\.ipynb_checkpoints$|\.export-")
 FILES = CARD_FILES | {"model.keras", OOD_FILE, "network.onnx", "network.bin", "network.json"}
@@ -69,16 +71,15 @@ def save_classifier(
     Raises
     ------
     MammoError
-        For a folder that holds anything else or cannot be written, for a report that lacks a field or is of another
-        kind of images than the model takes, and for an unknown item of a checklist.
+        For a folder that holds anything else or cannot be written, for a model that `build_model` has not made, for a
+        report that lacks a field or is of another kind of images than the model takes, for another detector, and for an
+        unknown item of a checklist.
     """
     folder = as_path(folder)
-    if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
-        raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
-    names = {path.name for path in folder.glob("*")} - FILES
-    unknown = sorted(name for name in names if not LEFT_BEHIND.match(name))
-    if unknown:
-        raise MammoError(f"{folder} holds {unknown[0]}, which would be lost. Move it, or choose another folder.")
+    check_model(model)
+    names = {f"{layer}_{part}" for layer in ("texture", "content") for part in OOD_PARTS} | {"level"}
+    if ood_detector is not None and not (isinstance(ood_detector, dict) and ood_detector.keys() == names):
+        raise MammoError("ood_detector is what mammo.fit_ood_detector returned, or None.")
     card = make_card(
         report,
         image_size=image_size_of(model),
@@ -101,6 +102,12 @@ def save_classifier(
 def _write_folder(folder: Path, model, card: ModelCard, ood_detector) -> ModelCard:
     from mammo.core.backend import keras
 
+    if folder.exists() and not (folder / "card.json").is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise MammoError(f"{folder} is not empty and holds no model; it is not overwritten. Choose another folder.")
+    names = {path.name for path in folder.glob("*")} - FILES
+    unknown = sorted(name for name in names if not LEFT_BEHIND.match(name))
+    if unknown:
+        raise MammoError(f"{folder} holds {unknown[0]}, which would be lost. Move it, or choose another folder.")
     folder = folder.resolve()  # a link to a folder elsewhere stays one
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
@@ -116,6 +123,7 @@ def _write_folder(folder: Path, model, card: ModelCard, ood_detector) -> ModelCa
     return card
 
 
+@errors_of_reading()
 def load_saved_model(folder) -> SavedModel:
     """What `save_classifier` wrote.
 
@@ -129,11 +137,7 @@ def load_saved_model(folder) -> SavedModel:
     path = folder / "model.keras"
     if not path.is_file():
         raise MammoError(f"{folder} has no model.keras; it is not a saved classifier. Notebook 02 makes one.")
-    try:
-        digest = sha256_of(path)
-    except OSError as error:
-        raise unreadable(str(path), error) from None
-    if digest != card.model_sha256:
+    if sha256_of(path) != card.model_sha256:
         raise MammoError(
             f"{path} is damaged, or belongs to another card: its checksum is not the one in card.json. Copy the whole "
             "folder again, or save the model again."
@@ -159,6 +163,18 @@ def image_size_of(model) -> tuple[int, int]:
             "A loaded classifier holds its own as `classifier.model`."
         )
     return tuple(shape[1:3])
+
+
+def check_model(model) -> None:
+    """Raise MammoError for a model that `build_model` has not made: heatmaps and the rest need its layers."""
+    from mammo.models.resnet50 import HEAD, LAST_CONVOLUTION
+    from mammo.models.runtimes import LAYERS
+
+    image_size_of(model)
+    absent = {*HEAD, LAST_CONVOLUTION, *LAYERS.values()} - {layer.name for layer in model.layers}
+    if absent or model.output_shape != (None, len(CLASS_NAMES)):
+        fault = f"it has no layer {min(absent)}" if absent else f"its output has the shape {model.output_shape}"
+        raise MammoError(f"{model.name} is not a model of mammo.build_model: {fault}. Build the model with it.")
 
 
 def write_ood_detector(folder: Path, ood_detector: dict[str, np.ndarray]) -> str:

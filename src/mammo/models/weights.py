@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mammo.core.errors import MammoError, short_reason
-from mammo.core.files import as_path, sha256_of, write_atomically
+from mammo.core.files import as_path, errors_of_reading, sha256_of, write_atomically
 from mammo.models.model_card import read_card
 from mammo.models.saved_model import load_saved_model
 
@@ -30,6 +30,7 @@ DEMO = Path(__file__).parent / "demo_model"  # made by mammo.research.pretrainin
 SCALE, STEPS = "|scale", 100  # of the 8-bit weights
 
 
+@errors_of_reading()
 def load_resnet50(input_tensor, weights) -> keras.Model:
     """Keras' ResNet50 without its top, over a symbolic input of three channels, with its weights.
 

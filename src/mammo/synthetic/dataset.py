@@ -71,7 +71,7 @@ def generate_dataset(
     check_whole("patients", patients, MIN_PATIENTS, TOO_FEW)
     settings = {"patients": int(patients)} | mammogram_settings(seed, image_size, difficulty, processes)
     for name, chosen, known in (("formats", formats, FORMATS), ("looks", looks, LOOKS)):
-        if not isinstance(chosen, (list, tuple)) or not chosen or set(chosen) - set(known):
+        if not isinstance(chosen, (list, tuple)) or not chosen or any(one not in known for one in chosen):
             raise MammoError(f"{name} must be a list with some of {', '.join(known)}, not {chosen!r}.")
     settings |= {"formats": tuple(formats), "looks": tuple(looks)}
     return _dataset(folder, "synthetic", settings, _write_patient, processes)
