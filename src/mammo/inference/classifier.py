@@ -101,7 +101,7 @@ class Classifier:
         """(height, width) of the model's input."""
         return self.card.image_size
 
-    @cached_property
+    @property
     def id(self) -> str:
         """12 hexadecimal digits that stand for the card and the preprocessing."""
         return hashlib.sha256(f"{card_json(self.card)} {preprocessing_version()}".encode()).hexdigest()[:12]

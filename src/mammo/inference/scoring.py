@@ -107,7 +107,7 @@ class Scorer:
     def __init__(self, classifier: Classifier, folder: Path, workers: int = WORKERS):
         if not isinstance(workers, Integral) or workers < 1:
             raise MammoError(f"workers is a number of threads, 1 or more, not {workers!r}.")
-        self.classifier, self.folder = classifier, folder
+        self.classifier, self.folder, self.model = classifier, folder, classifier.id
         self.utilisation = Utilisation(workers)
 
     def rows(self, names: list[str]) -> Iterator[list[dict]]:
@@ -164,9 +164,9 @@ class Scorer:
             begun = time.perf_counter()
             results |= dict(zip(readable, self.classifier.assess(list(readable.values())), strict=True))
             self.utilisation.network_seconds += time.perf_counter() - begun
-        rows, model = [], self.classifier.id
+        rows = []
         for name, read in readings.items():
-            row, result = {"file": name, "model": model} | read.stamp, results[name]
+            row, result = {"file": name, "model": self.model} | read.stamp, results[name]
             if name in readable:
                 row |= {"laterality": read.result.laterality, "view": read.result.view}
             if isinstance(result, MammoError):
