@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import wraps
 from pathlib import Path
 
@@ -112,9 +111,10 @@ def _draw_heatmap(axis, heatmap) -> None:
 @_as_words
 def realism(groups: dict) -> Figure:
     """Statistics of sets of images: `{"real": {"exponent": (n,), "area": (n,), "histogram": (n, bins)}, ...}`."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=[1, 1.4, 1])
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=[1, 1.4, 1], layout="tight")
     colours = [NEUTRAL, MALIGNANT_COLOUR, BENIGN_COLOUR, "#009E73"]
-    for place, ((name, values), colour) in enumerate(zip(groups.items(), itertools.cycle(colours), strict=False)):
+    for place, (name, values) in enumerate(groups.items()):
+        colour = colours[place % len(colours)]
         for axis, key in ((axes[0], "exponent"), (axes[2], "area")):
             spread = place + np.linspace(-0.15, 0.15, len(values[key]))
             axis.plot(spread, values[key], "o", color=colour, markersize=4, alpha=0.6)
@@ -130,19 +130,17 @@ def realism(groups: dict) -> Figure:
     for axis in axes:
         axis.grid(alpha=0.3)
     axes[1].legend(fontsize=8)
-    figure.tight_layout()
     return figure
 
 
 @_as_words
 def difficulty_curve(difficulty, auc) -> Figure:
     """AUC of a classifier over the difficulty of the images."""
-    figure, axis = plt.subplots(figsize=(5, 3.4))
+    figure, axis = plt.subplots(figsize=(5, 3.4), layout="tight")
     axis.plot(difficulty, auc, "o-", color=BENIGN_COLOUR)
     axis.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
     axis.set(xlabel="difficulty", ylabel="AUC of a simple classifier", ylim=(0.4, 1.01))
     axis.grid(alpha=0.3)
-    figure.tight_layout()
     return figure
 
 
@@ -170,7 +168,7 @@ def histories(stages: dict) -> Figure:
 @_as_words
 def roc(false_positive_rate, sensitivity, low, high, title: str, operating_point=None) -> Figure:
     """ROC curve with its 95 % band; `operating_point` is (1 - specificity, sensitivity) at the fixed threshold."""
-    figure, axis = plt.subplots(figsize=(5, 5))
+    figure, axis = plt.subplots(figsize=(5, 5), layout="tight")
     axis.fill_between(false_positive_rate, low, high, color=BENIGN_COLOUR, alpha=0.2, label="95 % band (patients)")
     axis.plot(false_positive_rate, sensitivity, color=BENIGN_COLOUR)
     axis.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="chance")
@@ -180,7 +178,6 @@ def roc(false_positive_rate, sensitivity, low, high, title: str, operating_point
     axis.set_aspect("equal")
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right")
-    figure.tight_layout()
     return figure
 
 
@@ -188,7 +185,7 @@ def roc(false_positive_rate, sensitivity, low, high, title: str, operating_point
 def confusion(matrix, class_names) -> Figure:
     """Confusion matrix: rows truth, columns predicted at the operating point."""
     matrix = np.asarray(matrix)
-    figure, axis = plt.subplots(figsize=(3.8, 3.8))
+    figure, axis = plt.subplots(figsize=(3.8, 3.8), layout="tight")
     axis.imshow(matrix, cmap="Blues", vmin=0)
     for row, column in np.ndindex(matrix.shape):
         colour = "white" if matrix[row, column] > matrix.max() / 2 else "black"
@@ -196,14 +193,13 @@ def confusion(matrix, class_names) -> Figure:
     axis.set_xticks(range(len(class_names)), class_names)
     axis.set_yticks(range(len(class_names)), class_names, rotation=90, va="center")
     axis.set(xlabel="predicted", ylabel="truth", title="test images")
-    figure.tight_layout()
     return figure
 
 
 @_as_words
 def reliability(predicted, observed, low, high, images) -> Figure:
     """Reliability diagram: mean probability and observed frequency of each bin, its 95 % interval, how many images."""
-    figure, axis = plt.subplots(figsize=(4.5, 4.5))
+    figure, axis = plt.subplots(figsize=(4.5, 4.5), layout="tight")
     axis.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="perfectly calibrated")
     axis.vlines(predicted, low, high, color=BENIGN_COLOUR, linewidth=2, alpha=0.4, label="95 % interval")
     axis.plot(predicted, observed, "o", color=BENIGN_COLOUR, label="test images, with their number")
@@ -213,7 +209,6 @@ def reliability(predicted, observed, low, high, images) -> Figure:
     axis.set_aspect("equal")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=9)
-    figure.tight_layout()
     return figure
 
 
@@ -244,9 +239,10 @@ def leakage(pairs: dict, title: str, measure: str = "AUC") -> Figure:
 def learning_curves(stages: dict) -> Figure:
     """AUC by number of images seen, one panel a stage: `{"patches": (images, aucs), ...}`."""
     _check_some(stages, "stages of training")
-    columns = min(4, len(stages))
-    rows = -(-len(stages) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3 * rows), squeeze=False, sharey=True)
+    rows, columns = -(-len(stages) // 4), min(4, len(stages))
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.2 * columns, 3 * rows), squeeze=False, sharey=True, layout="tight"
+    )
     for axis in axes.flat[len(stages) :]:
         axis.axis("off")
     for axis, (stage, (images, aucs)) in zip(axes.flat, stages.items(), strict=False):
@@ -255,7 +251,6 @@ def learning_curves(stages: dict) -> Figure:
         axis.set(title=stage, xlabel="thousand images seen, each once", ylim=(0.4, 1.01))
         axis.grid(alpha=0.3)
     figure.supylabel("AUC, malignant against the rest", fontsize=10)
-    figure.tight_layout()
     return figure
 
 

@@ -158,6 +158,11 @@ def test_a_row_without_a_probability_is_named_with_the_remedy(value, shown):
         mammo.evaluate(broken)
 
 
+@pytest.mark.parametrize("column", ["split", "patient_id", "label"])
+def test_an_index_of_the_same_name_as_a_column_changes_nothing(column):
+    assert mammo.evaluate(scored().set_index(column, drop=False)) == mammo.evaluate(scored())
+
+
 @pytest.mark.parametrize("dtype", ["category", "Int64"])
 def test_a_source_may_be_unknown_in_a_column_of_any_kind(dtype):
     table = scored()

@@ -113,7 +113,7 @@ def evaluate(scored: pd.DataFrame, target_sensitivity: float = TARGET_SENSITIVIT
                 "patients": int(patient_ids(rows).nunique()),
                 "malignant_images": int(class_indices(rows).sum()),
             }
-            for split, rows in scored.groupby("split")
+            for split, rows in scored.groupby(scored["split"].to_numpy())
         },
     }
     return report | asdict(fixed) | metadata
