@@ -203,9 +203,10 @@ def reliability(predicted, observed, low, high, images) -> Figure:
     axis.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="perfectly calibrated")
     axis.vlines(predicted, low, high, color=BENIGN_COLOUR, linewidth=2, alpha=0.4, label="95 % interval")
     axis.plot(predicted, observed, "o", color=BENIGN_COLOUR, label="test images, with their number")
-    for x, y, count in zip(predicted, observed, images, strict=True):
-        axis.annotate(str(count), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
-    axis.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(-0.02, 1.06), ylim=(-0.02, 1.06))
+    for number, (x, y, count) in enumerate(zip(predicted, observed, images, strict=True)):
+        beside = (5, (4, -11)[number % 2])  # neighbours may be close
+        axis.annotate(str(count), (x, y), xytext=beside, textcoords="offset points", fontsize=8)
+    axis.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))
     axis.set_aspect("equal")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=9)
