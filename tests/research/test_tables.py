@@ -113,3 +113,27 @@ def test_two_networks_are_compared_with_the_same_classifier_only(scores):
     assert [(row["classifier"], row["features"], row["minus"]) for row in rows] == [("linear", "good", "none")]
     low, high = rows[0]["difference_interval"]
     assert 0 < low < rows[0]["difference"] < high
+
+
+@pytest.mark.parametrize("suffix", ["", ", flips"])
+def test_what_fine_tuning_gains_over_the_frozen_network_is_told(scores, suffix):
+    by_classifier = {
+        ("2 x 2", "linear, flips"): {"net": scores["none"]},
+        ("2 x 2", "linear"): {"net": scores["none"], "other": scores["none"]},
+        ("3 x 3", "linear"): {"net": scores["none"]},
+        ("2 x 2", f"fine-tuned{suffix}"): {"net": scores["good"]},
+    }
+    rows = list(difference_rows(by_classifier, TABLE, breasts=False, subgroups=None))
+    (row,) = (row for row in rows if row["classifier"] == f"fine-tuned{suffix}")
+    assert (row["size"], row["features"], row["minus"]) == ("2 x 2", "net", "net, frozen")
+    assert 0 < row["difference_interval"][0] < row["difference"]
+
+
+def test_the_file_has_both_ends_of_an_interval_as_numbers(scores, tmp_path):
+    results = Results(TABLE, None, False, tmp_path / "table.csv")
+    for name in ("good", "none"):
+        results.add(scores[name], "2 x 2", name, "linear")
+    results.add_differences()
+    for name, value in (("table", "auc"), ("table_pairs", "difference")):
+        row = pd.read_csv(tmp_path / f"{name}.csv").iloc[0]
+        assert row[f"{value}_low"] <= row[value] <= row[f"{value}_high"]

@@ -19,7 +19,7 @@ A linear classifier is trained on radiomics (of mammograms only), and on the fro
 adds rows for each machine and for pairs of images within one machine. A model can gain by recognising the machine, so
 there are rows for what the machine alone tells, and for whether scores of images that are not malignant are higher
 where a machine has more malignant ones. A second table has the differences of AUC between each two networks with the
-same classifier.
+same classifier, and between each network fine-tuned and frozen.
 
 Both tables are printed and written as CSV. Frozen features and fine-tuned folds are cached: after Ctrl-C the same
 command goes on.

@@ -101,15 +101,29 @@ def recognition_row(table: pd.DataFrame, scores: CVScores, subgroups: Subgroups)
 
 
 def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, subgroups: Subgroups | None) -> Iterator[dict]:
-    """Differences of AUC between each two networks with the same classifier and size.
+    """Differences of AUC between each two networks with the same classifier and size, and fine-tuned minus frozen.
 
     `scores` holds the CVScores by (size, classifier), then by features.
     """
     for (size, classifier), by_features in scores.items():
-        for first, second in combinations(by_features, 2):
-            pair = [by_features[first], by_features[second]]
-            for row in metric_rows(auc_difference, table, pair, breasts, subgroups):
+        pairs = list(combinations(by_features.items(), 2))
+        frozen = scores.get((size, classifier.replace("fine-tuned", "linear")), {})
+        if classifier.startswith("fine-tuned"):
+            pairs += [
+                ((name, by_features[name]), (f"{name}, frozen", frozen[name])) for name in by_features if name in frozen
+            ]
+        for (first, one), (second, other) in pairs:
+            for row in metric_rows(auc_difference, table, [one, other], breasts, subgroups):
                 yield {"size": size, "classifier": classifier, "features": first, "minus": second} | row
+
+
+def _with_ends(row: dict) -> dict:
+    """The row with both ends of each interval in a column of its own, `<name>_low` and `<name>_high`."""
+    ends = {name.removesuffix("interval"): row[name] for name in row if name.endswith("_interval") and row[name]}
+    columns = {
+        f"{name}{end}": value for name, both in ends.items() for end, value in zip(("low", "high"), both, strict=True)
+    }
+    return {name: value for name, value in row.items() if not name.endswith("_interval")} | columns
 
 
 def markdown(row: dict, columns: Sequence[str]) -> str:
@@ -181,4 +195,4 @@ class Results:
 
     def _write(self, rows: list[dict], path: Path) -> None:
         with errors_of_writing(path):
-            write_atomically(path, partial(pd.DataFrame(rows).to_csv, index=False))
+            write_atomically(path, partial(pd.DataFrame(map(_with_ends, rows)).to_csv, index=False))
