@@ -48,7 +48,7 @@ def as_path(path) -> Path:
         raise MammoError(f"{type(path).__name__} is no path. Give the name of a file or a folder as text.")
     text = os.fspath(path)
     if "\0" in text:
-        raise MammoError(f"{text!r} is no name of a file or a folder. Give a name without the zero in it.")
+        raise MammoError(f"{text!r} is no name of a file or a folder. Give a name without a NUL character.")
     expanded = os.path.expanduser(text)
     if expanded == text and Path(text).parts[:1] == ("~",):  # as in containers
         raise MammoError(f"{text}: this account has no home folder. Give the whole path, without ~.")

@@ -12,7 +12,7 @@ import numpy as np
 from mammo.core.errors import MammoError
 
 LEAST_SLOPE = 1e-3  # keeps the order of images; a calibrated probability then hardly moves
-ROUNDING = 1e-6  # log-odds that differ by no more are those of one probability
+LEAST_SPREAD = 1e-6  # log-odds that differ by no more are those of one probability
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def fit_calibration(truth, probability) -> Calibration:
     positive, negative = (truth == 1).sum(), (truth == 0).sum()
     target = np.where(truth == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
     odds = log_odds(probability)
-    middle, width = odds.mean(), odds.std() if np.ptp(odds) > ROUNDING else 0.0
+    middle, width = odds.mean(), odds.std() if np.ptp(odds) > LEAST_SPREAD else 0.0
     slope, at_middle = (LEAST_SLOPE if width else 1.0), log_odds(target.mean())
     if width:  # an image counts as malignant with the weight `target`, and as benign with the rest
         line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=1000)

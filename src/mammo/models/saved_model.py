@@ -25,7 +25,7 @@ from mammo.models.model_card import CARD_FILES, ModelCard, make_card, read_card,
 
 # Keras is imported in the functions that need it: an exported model must not wait seconds for TensorFlow.
 OOD_FILE = "ood_detector.npz"
-OOD_PARTS = ("mean", "spread", "axes", "scale", "limits")  # of texture and of content
+OOD_PARTS = ("mean", "spread", "axes", "scale", "limits")  # for each of LAYERS
 # By file managers, Jupyter, and an export that was killed.
 LEFT_BEHIND = re.compile(r"\.DS_Store$|\._|\.ipynb_checkpoints$|\.export-")
 FILES = CARD_FILES | {"model.keras", OOD_FILE, "network.onnx", "network.bin", "network.json"}
@@ -77,9 +77,7 @@ def save_classifier(
     """
     folder = as_path(folder)
     check_model(model)
-    names = {f"{layer}_{part}" for layer in ("texture", "content") for part in OOD_PARTS} | {"level"}
-    if ood_detector is not None and not (isinstance(ood_detector, dict) and ood_detector.keys() == names):
-        raise MammoError("ood_detector is what mammo.fit_ood_detector returned, or None.")
+    _check_detector(ood_detector)
     card = make_card(
         report,
         image_size=image_size_of(model),
@@ -175,6 +173,15 @@ def check_model(model) -> None:
     if absent or model.output_shape != (None, len(CLASS_NAMES)):
         fault = f"it has no layer {min(absent)}" if absent else f"its output has the shape {model.output_shape}"
         raise MammoError(f"{model.name} is not a model of mammo.build_model: {fault}. Build the model with it.")
+
+
+def _check_detector(ood_detector) -> None:
+    """Raise MammoError for what `fit_ood_detector` has not returned; there may be none."""
+    from mammo.models.runtimes import LAYERS
+
+    names = {f"{layer}_{part}" for layer in LAYERS for part in OOD_PARTS} | {"level"}
+    if ood_detector is not None and not (isinstance(ood_detector, dict) and ood_detector.keys() == names):
+        raise MammoError("ood_detector is what mammo.fit_ood_detector returned, or None.")
 
 
 def write_ood_detector(folder: Path, ood_detector: dict[str, np.ndarray]) -> str:

@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from mammo.core.errors import MammoError
 from mammo.core.manifest import patient_ids
 from mammo.evaluation.combine_views import LEVELS, combine_views
+from mammo.evaluation.intervals import fewest_patients
 
 FOLDS, REPEATS = 5, 5
 STRENGTH = 0.01  # C of the logistic regression; not tuned
@@ -144,7 +145,7 @@ def patient_folds(truth, patients, folds: int = FOLDS, repeats: int = REPEATS, s
         Where there are too few patients of a class.
     """
     truth, patients = np.asarray(truth), np.asarray(patients)
-    fewest = min(len(set(patients[truth == label])) for label in (0, 1))
+    fewest = fewest_patients(truth, patients)
     if fewest < 2 * folds:
         raise MammoError(f"{fewest} patients of one class are too few for {folds} folds: {2 * folds} are needed.")
     return [list(shuffled_folds(truth, patients, folds, seed + repeat)) for repeat in range(repeats)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from mammo.core.errors import MammoError
-from mammo.evaluation.intervals import Z, log_odds_interval, wilson
+from mammo.evaluation.intervals import Z, fewest_patients, log_odds_interval, wilson
 from mammo.evaluation.operating_point import TARGET_SENSITIVITY, threshold_at_sensitivity
 from mammo.research.cross_validation import CVScores
 from mammo.research.cv_variance import auc_terms, instability_of, mean_variance, ranks_in_folds, share_terms
@@ -89,7 +89,7 @@ def cv_auc(truth, scores: CVScores, patients, among=None, within=None) -> dict:
 def _auc(truth, scores: CVScores, patients, tested, within, instability: float) -> dict:
     truth, patients = np.asarray(truth)[tested], np.asarray(patients)[tested]
     auc, terms = auc_terms(truth, scores.score[tested], _comparable(scores.fold[tested], within, tested))
-    fewest = min(len(set(patients[truth == label])) for label in (0, 1))
+    fewest = fewest_patients(truth, patients)
     return {
         "cases": len(truth),
         "malignant": int(truth.sum()),

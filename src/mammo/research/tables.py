@@ -107,11 +107,10 @@ def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, subgroups:
     """
     for (size, classifier), by_features in scores.items():
         pairs = list(combinations(by_features.items(), 2))
-        frozen = scores.get((size, classifier.replace("fine-tuned", "linear")), {})
         if classifier.startswith("fine-tuned"):
-            pairs += [
-                ((name, by_features[name]), (f"{name}, frozen", frozen[name])) for name in by_features if name in frozen
-            ]
+            frozen = scores.get((size, classifier.replace("fine-tuned", "linear")), {})
+            both = [name for name in by_features if name in frozen]
+            pairs += [((name, by_features[name]), (f"{name}, frozen", frozen[name])) for name in both]
         for (first, one), (second, other) in pairs:
             for row in metric_rows(auc_difference, table, [one, other], breasts, subgroups):
                 yield {"size": size, "classifier": classifier, "features": first, "minus": second} | row
@@ -119,11 +118,14 @@ def difference_rows(scores: dict, table: pd.DataFrame, breasts: bool, subgroups:
 
 def _with_ends(row: dict) -> dict:
     """The row with both ends of each interval in a column of its own, `<name>_low` and `<name>_high`."""
-    ends = {name.removesuffix("interval"): row[name] for name in row if name.endswith("_interval") and row[name]}
-    columns = {
-        f"{name}{end}": value for name, both in ends.items() for end, value in zip(("low", "high"), both, strict=True)
-    }
-    return {name: value for name, value in row.items() if not name.endswith("_interval")} | columns
+    columns = {}
+    for name, value in row.items():
+        if not name.endswith("_interval"):
+            columns[name] = value
+        elif value:
+            measure = name.removesuffix("_interval")
+            columns[f"{measure}_low"], columns[f"{measure}_high"] = value
+    return columns
 
 
 def markdown(row: dict, columns: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from mammo.core.errors import MammoError
-from mammo.core.files import PART, is_abandoned, is_data, write_atomically
+from mammo.core.files import PART, errors_of_writing, is_abandoned, is_data, write_atomically
 
 # How a file of settings begins; the second is of version 0.1.0. Other programs use the name dataset.json, too.
 OURS = re.compile(r'{\s*"source": "(synthetic|noise|CMMD|CBIS-DDSM)",\s*"recipe": |\d+, seed ')
@@ -41,7 +41,7 @@ def claim(folder: Path, layout: Layout, settings: dict) -> bool:
     where the folder holds what is not of the data set, or cannot be written.
     """
     stamp, text = folder / layout.stamp, json.dumps(settings, indent=2) + "\n"
-    try:
+    with errors_of_writing(f"The data set in {folder}"):
         held = [path for path in folder.iterdir() if path.suffix != ".partial"] if folder.exists() else []
         if held and not (stamp.is_file() and OURS.match(stamp.read_text(errors="replace"))):
             raise holds_others(folder, held[0])
@@ -52,9 +52,7 @@ def claim(folder: Path, layout: Layout, settings: dict) -> bool:
             return True
         remove_drawn(folder, layout)
         write_atomically(stamp, lambda path: path.write_text(text))
-        return False
-    except OSError as error:
-        raise MammoError(f"The data set cannot be written to {folder} ({error}). Choose another folder.") from None
+    return False
 
 
 def remove_drawn(folder: Path, layout: Layout) -> None:
@@ -78,8 +76,8 @@ def remove_drawn(folder: Path, layout: Layout) -> None:
                 (folder / parent).rmdir()
 
 
-def draw_patients(draw: Callable[[int], list], patients: int, processes: int, title: str) -> Iterator:
-    """What `draw` gives for each number of a patient, in their order; so many processes draw at once."""
+def draw_rows(draw: Callable[[int], list], patients: int, processes: int, title: str) -> Iterator:
+    """The rows that `draw` gives for each number of a patient, in order; so many processes draw at once."""
     work = Parallel(n_jobs=processes, return_as="generator")(delayed(draw)(number) for number in range(patients))
     for rows in tqdm(work, total=patients, desc=title, unit="patient"):
         yield from rows

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.core.files import as_path, write_atomically
-from mammo.synthetic._folders import Layout, claim, draw_patients
+from mammo.synthetic._folders import Layout, claim, draw_rows
 from mammo.synthetic._settings import replica_settings
 from mammo.synthetic.acquisition import with_labels
 from mammo.synthetic.breast import HEIGHT_MM
@@ -53,7 +53,7 @@ def cbis_ddsm_folder(
     claimed = claim(folder, LAYOUT, {"source": "CBIS-DDSM", "recipe": RECIPE, **settings})
     if claimed and all((folder / table).is_file() for table in TABLES.values()):
         return folder
-    rows = list(draw_patients(partial(_write_patient, folder, **settings), patients, processes, "synthetic CBIS-DDSM"))
+    rows = list(draw_rows(partial(_write_patient, folder, **settings), patients, processes, "synthetic CBIS-DDSM"))
     for (kind, split), name in TABLES.items():
         table = pd.DataFrame([row for row in rows if (row["kind"], row["split"]) == (kind, split)])
         table = table.reindex(columns=[*FIRST, *OWN[kind], *LAST])

@@ -19,7 +19,7 @@ import pandas as pd
 from pydicom.uid import generate_uid
 
 from mammo.core.files import as_path, write_atomically
-from mammo.synthetic._folders import Layout, claim, draw_patients
+from mammo.synthetic._folders import Layout, claim, draw_rows
 from mammo.synthetic._settings import replica_settings
 from mammo.synthetic.breast import HEIGHT_MM
 from mammo.synthetic.image_writers import write_image
@@ -64,7 +64,7 @@ def cmmd_folder(
         return folder
     patients = settings.pop("patients")
     draw = partial(_write_patient, folder / "cmmd", **settings)
-    table = pd.DataFrame(draw_patients(draw, patients, processes, "synthetic CMMD"), columns=COLUMNS)
+    table = pd.DataFrame(draw_rows(draw, patients, processes, "synthetic CMMD"), columns=COLUMNS)
     write_atomically(folder / TABLE, lambda path: table.to_csv(path, index=False))
     return folder
 

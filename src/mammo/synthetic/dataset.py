@@ -15,7 +15,7 @@ from mammo.core.errors import MammoError
 from mammo.core.files import as_path, write_atomically
 from mammo.core.manifest import PATH_COLUMNS, load_manifest, save_manifest
 from mammo.core.splits import split_by_patient
-from mammo.synthetic._folders import Layout, claim, draw_patients
+from mammo.synthetic._folders import Layout, claim, draw_rows
 from mammo.synthetic._settings import image_settings, mammogram_settings
 from mammo.synthetic.acquisition import LOOKS, with_labels
 from mammo.synthetic.breast import HEIGHT_MM
@@ -94,7 +94,7 @@ def _dataset(folder, source: str, settings: dict, write, processes: int) -> pd.D
     if not _is_whole(folder):
         patients = settings.pop("patients")
         draw = partial(_once, folder, write=write, **settings)
-        manifest = pd.DataFrame(draw_patients(draw, patients, processes, f"{source} images")).assign(source=source)
+        manifest = pd.DataFrame(draw_rows(draw, patients, processes, f"{source} images")).assign(source=source)
         for column in manifest.columns.intersection(PATH_COLUMNS):
             manifest[column] = [str(folder / path) if isinstance(path, str) else None for path in manifest[column]]
         save_manifest(split_by_patient(manifest, seed=settings["seed"]), folder / "manifest.csv")

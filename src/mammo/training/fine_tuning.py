@@ -193,7 +193,7 @@ def _adamw(learning_rate: float, steps: int, precision: str) -> keras.optimizers
 
 def _check_settings(learning_rate: float, seed: int, n_augmentations: int, **counts: int) -> None:
     if not is_number(learning_rate) or learning_rate < 0:
-        raise MammoError(f"learning_rate is a number above 0, such as 5e-5, not {learning_rate!r}.")
+        raise MammoError(f"learning_rate is a number of at least 0, such as 5e-5, not {learning_rate!r}.")
     check_seed(seed)
     check_whole("n_augmentations", n_augmentations, 0)
     for name, value in counts.items():
